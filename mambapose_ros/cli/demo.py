@@ -1,0 +1,26 @@
+"""Show the ROS nodes at work on a synthetic person, a video file or a webcam, and write what they saw to files."""
+
+from __future__ import annotations
+
+import argparse
+from importlib import util
+from pathlib import Path
+
+from mambapose_ros.errors import UserError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("--source", default="synthetic:walk", help="FILE, FOLDER, INDEX of a webcam, or synthetic[:MOTION]")
+    parser.add_argument("--camera-info", default="", help="YAML that camera_calibration wrote")
+    parser.add_argument("--seconds", type=float, default=15.0, help="how long (%(default)s)")
+    parser.add_argument("--output", type=Path, default=Path("demo"), help="folder for the results (%(default)s)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the demo; returns the exit status."""
+    if util.find_spec("rclpy") is None:
+        raise UserError("rclpy is not installed: source a ROS 2 installation, or use `make demo` in a checkout")
+    from mambapose_ros.nodes.demo import DemoOptions, run_demo
+
+    return run_demo(DemoOptions(arguments.source, arguments.seconds, arguments.output, arguments.camera_info))

@@ -1,0 +1,48 @@
+"""Say what works on this machine and what is missing."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+from importlib import metadata, util
+
+from mambapose_ros.version import version
+
+# distribution -> (module, what is lost without it)
+_PARTS = {
+    "numpy": ("numpy", "everything"),
+    "opencv-contrib-python-headless": ("cv2", "everything"),
+    "torch": ("torch", "3D"),
+    "mediapipe": ("mediapipe", "the 2D front end that needs no download (builds exist for Python 3.9-3.12, x86-64)"),
+    "ros-rclpy": ("rclpy", "the ROS nodes; `mambapose run` still works"),
+    "cv-bridge": ("cv_bridge", "nothing: images are decoded by this package"),
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """This command has no arguments."""
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the report; returns 1 when something that is needed is missing."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("part", "state", "without it")
+    table.add_row("mambapose_ros", version(), "")
+    table.add_row("Python", platform.python_version(), "")
+    table.add_row("ROS 2", os.environ.get("ROS_DISTRO", "not sourced"), "")
+    for distribution, (module, loss) in _PARTS.items():
+        table.add_row(module, _state(distribution, module), loss)
+    Console().print(table)
+    return 0 if all(util.find_spec(module) for module in ("numpy", "cv2")) else 1
+
+
+def _state(distribution: str, module: str) -> str:
+    if util.find_spec(module) is None:
+        return "missing"
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return "installed"

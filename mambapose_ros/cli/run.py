@@ -1,0 +1,75 @@
+"""Process a video file, a webcam, a folder of pictures or a synthetic person, without ROS.
+
+Writes DIR/skeletons.npz, DIR/annotated.mp4 and DIR/summary.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import time
+from pathlib import Path
+
+from mambapose_ros.errors import UserError
+
+SYNTHETIC_SECONDS = 10.0
+"""How long the synthetic person, who never stops, is watched unless asked otherwise."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("--source", required=True, help="FILE, FOLDER, INDEX of a webcam, or synthetic[:MOTION]")
+    parser.add_argument("--camera-info", type=Path, help="YAML that camera_calibration wrote; else 60 degrees assumed")
+    parser.add_argument("--output", type=Path, default=Path("output"), help="folder for the results (%(default)s)")
+    parser.add_argument("--seconds", type=float, help="stop after this much of the source")
+    parser.add_argument("--detector", default="mediapipe", help="2D front end (%(default)s)")
+    parser.add_argument("--flow", default="dis", help="optical flow: dis or off (%(default)s)")
+    parser.add_argument("--max-people", type=int, default=4, help="people to follow (%(default)s)")
+    parser.add_argument("--people", type=int, default=1, help="people in a synthetic scene (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of a synthetic scene (%(default)s)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Process the source; returns the exit status."""
+    from rich.progress import Progress
+
+    from mambapose_ros.geometry import load_camera
+    from mambapose_ros.perception import Pipeline
+    from mambapose_ros.results import ResultWriter
+    from mambapose_ros.sources import SourceOptions, open_source
+
+    camera = load_camera(arguments.camera_info) if arguments.camera_info else None
+    source = open_source(arguments.source, SourceOptions(camera=camera, people=arguments.people, seed=arguments.seed))
+    seconds = arguments.seconds
+    if seconds is None and arguments.source.startswith("synthetic"):
+        seconds = SYNTHETIC_SECONDS
+    try:
+        pipeline = Pipeline.create(arguments.detector, arguments.flow, arguments.max_people)
+        writer = ResultWriter(arguments.output, source.rate)
+    except (ValueError, OSError) as error:
+        raise UserError(str(error)) from error
+
+    frame_limit = None if seconds is None else round(seconds * source.rate)
+    started = time.perf_counter()
+    with Progress() as progress:
+        task = progress.add_task(f"{arguments.source}", total=frame_limit)
+        try:
+            for source_frame in itertools.islice(source, frame_limit):
+                writer.add(pipeline(source_frame.frame))
+                progress.advance(task)
+        except KeyboardInterrupt:
+            progress.console.print("stopped; writing what there is")
+        finally:
+            source.close()
+            pipeline.close()
+            summary = writer.close(
+                source=arguments.source,
+                detector=arguments.detector,
+                flow=arguments.flow,
+                seconds=round(time.perf_counter() - started, 3),
+            )
+    print(
+        f"{summary['frames']} frames, people in {summary['frames_with_people']} of them, "
+        f"{summary['frames'] / summary['seconds']:.1f} frames/s; results in {arguments.output}/"
+    )
+    return 0

@@ -1,0 +1,178 @@
+"""Cameras: projection with distortion, viewing rays, and the files that camera_calibration writes.
+
+Conventions (REP-103): metres; optical frame with x right, y down, z forward; pixel (0, 0) is the centre of the top
+left pixel. Distortion models and coefficient order are those of ``sensor_msgs/CameraInfo``.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from mambapose_ros.errors import UserError
+
+DISTORTION_COEFFICIENTS = {"plumb_bob": (4, 5), "rational_polynomial": (8, 12, 14), "equidistant": (4,)}
+"""Distortion models, and how many coefficients each may have."""
+
+ASSUMED_HORIZONTAL_FOV = math.radians(60.0)
+"""Field of view taken for a camera that tells nothing of itself; most webcams have 55-70 degrees."""
+
+
+class CameraError(UserError, ValueError):
+    """Intrinsics that do not describe a camera; the message says what was expected."""
+
+
+@dataclass(frozen=True)
+class Camera:
+    """Intrinsics of one camera.
+
+    Attributes:
+        width, height: image size in pixels.
+        K: (3, 3) pinhole matrix, pixels.
+        distortion_model: a key of ``DISTORTION_COEFFICIENTS``.
+        D: (n,) its coefficients; empty = no distortion.
+        assumed: True when the intrinsics are a guess, and metric results therefore are too.
+    """
+
+    width: int
+    height: int
+    K: np.ndarray
+    distortion_model: str = "plumb_bob"
+    D: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    assumed: bool = False
+
+    def __post_init__(self) -> None:
+        K = np.array(self.K, dtype=np.float64)
+        D = np.array(self.D, dtype=np.float64).reshape(-1)
+        if self.width <= 0 or self.height <= 0:
+            raise CameraError(f"expected a positive image size, got {self.width}x{self.height}")
+        if K.size != 9 or not np.isfinite(K).all():
+            raise CameraError(f"expected K to hold 9 finite numbers, got {K.size}: {K.reshape(-1)}")
+        K = K.reshape(3, 3)
+        if not (K[0, 0] > 0 and K[1, 1] > 0):
+            raise CameraError(
+                f"expected positive focal lengths, got fx={K[0, 0]:g}, fy={K[1, 1]:g}: the camera is not calibrated"
+            )
+        if self.distortion_model not in DISTORTION_COEFFICIENTS:
+            raise CameraError(
+                f"expected a distortion model of {sorted(DISTORTION_COEFFICIENTS)}, got {self.distortion_model!r}"
+            )
+        if D.size and D.size not in DISTORTION_COEFFICIENTS[self.distortion_model]:
+            raise CameraError(
+                f"expected {DISTORTION_COEFFICIENTS[self.distortion_model]} coefficients for "
+                f"{self.distortion_model}, got {D.size}"
+            )
+        if not np.isfinite(D).all():
+            raise CameraError(f"expected finite distortion coefficients, got {D}")
+        for name, array in (("K", K), ("D", D)):
+            array.flags.writeable = False
+            object.__setattr__(self, name, array)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Camera):
+            return NotImplemented
+        same = ("width", "height", "distortion_model", "assumed")
+        return (
+            all(getattr(self, name) == getattr(other, name) for name in same)
+            and np.array_equal(self.K, other.K)
+            and np.array_equal(self.D, other.D)
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    @classmethod
+    def from_fov(
+        cls, width: int, height: int, horizontal_fov: float = ASSUMED_HORIZONTAL_FOV, *, assumed: bool = False
+    ) -> Camera:
+        """Pinhole camera with square pixels and its principal point in the middle; ``horizontal_fov`` in radians."""
+        f = 0.5 * width / math.tan(0.5 * horizontal_fov)
+        K = np.array([[f, 0.0, 0.5 * (width - 1)], [0.0, f, 0.5 * (height - 1)], [0.0, 0.0, 1.0]])
+        return cls(width, height, K, assumed=assumed)
+
+    @property
+    def has_distortion(self) -> bool:
+        # Fisheye lenses bend rays even when all coefficients are zero.
+        return bool(self.D.any()) or (self.distortion_model == "equidistant" and self.D.size > 0)
+
+    def resized(self, width: int, height: int) -> Camera:
+        """The same camera with its image scaled to another size."""
+        sx, sy = width / self.width, height / self.height
+        # Pixel centres lie on whole numbers, so the image's corner, at -0.5, is what stays in place.
+        scale = np.array([[sx, 0.0, 0.5 * (sx - 1.0)], [0.0, sy, 0.5 * (sy - 1.0)], [0.0, 0.0, 1.0]])
+        return replace(self, width=width, height=height, K=scale @ self.K)
+
+    def project(self, points: np.ndarray) -> np.ndarray:
+        """Points (..., 3) in metres, optical frame -> pixels (..., 2); NaN for points not in front of the camera."""
+        points = np.asarray(points, dtype=np.float64)
+        z = points[..., 2:]
+        in_front = z > 0
+        normalized = points[..., :2] / np.where(in_front, z, 1.0)
+        pixels = self._distort(normalized) @ self.K[:2, :2].T + self.K[:2, 2]
+        return np.where(in_front, pixels, np.nan)
+
+    def rays(self, pixels: np.ndarray) -> np.ndarray:
+        """Pixels (..., 2) -> points (..., 2) where their viewing rays meet the plane z = 1 m; NaN stays NaN.
+
+        Raises nothing on pixels outside the image, but a distortion model says little about them.
+        """
+        pixels = np.asarray(pixels, dtype=np.float64)
+        if not self.has_distortion:
+            return (pixels - self.K[:2, 2]) @ np.linalg.inv(self.K[:2, :2]).T
+        import cv2
+
+        flat = pixels.reshape(-1, 1, 2)
+        known = np.isfinite(flat).all(axis=2)[:, 0]
+        rays = np.full(flat.shape, np.nan)
+        if known.any():
+            criteria = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_MAX_ITER, 100, 1e-10)
+            if self.distortion_model == "equidistant":
+                rays[known] = cv2.fisheye.undistortPoints(flat[known], self.K, self.D, criteria=criteria)
+            else:
+                rays[known] = cv2.undistortPointsIter(flat[known], self.K, self.D, None, None, criteria)
+        return rays.reshape(pixels.shape)
+
+    def _distort(self, normalized: np.ndarray) -> np.ndarray:
+        """Points (..., 2) on the plane z = 1 -> where the lens puts them on it."""
+        if not self.has_distortion:
+            return normalized
+        import cv2
+
+        flat = normalized.reshape(-1, 1, 2)
+        if self.distortion_model == "equidistant":
+            bent = cv2.fisheye.distortPoints(flat, np.eye(3), self.D)
+        else:
+            points = np.concatenate([flat, np.ones_like(flat[..., :1])], axis=2)
+            bent, _ = cv2.projectPoints(points, np.zeros(3), np.zeros(3), np.eye(3), self.D)
+        return bent.reshape(normalized.shape)
+
+
+def load_camera(path: str | Path) -> Camera:
+    """Read the YAML file that camera_calibration writes.
+
+    Raises:
+        CameraError: when the file is missing, is not such a file, or its numbers are not a camera's.
+    """
+    import yaml
+
+    path = Path(path)
+    expected = "expected a camera_calibration YAML with image_width, image_height and camera_matrix"
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise CameraError(f"cannot read the camera file {path}: {error}; {expected}") from error
+    try:
+        distortion = content.get("distortion_coefficients") or {}
+        return Camera(
+            width=int(content["image_width"]),
+            height=int(content["image_height"]),
+            K=np.asarray(content["camera_matrix"]["data"], dtype=np.float64),
+            distortion_model=str(content.get("distortion_model") or "plumb_bob"),
+            D=np.asarray(distortion.get("data") or [], dtype=np.float64),
+        )
+    except CameraError as error:
+        raise CameraError(f"{path}: {error}") from error
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise CameraError(f"{path}: {expected}, got {type(error).__name__}: {error}") from error

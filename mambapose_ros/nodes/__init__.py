@@ -1,0 +1,1 @@
+"""The only code that knows ROS: thin nodes around the rest of the package."""

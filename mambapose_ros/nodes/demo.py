@@ -1,0 +1,281 @@
+"""The demo: source_node and pose_node as processes of their own, watched over DDS."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.executors import ExternalShutdownException
+from rclpy.node import Node
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from sensor_msgs.msg import Image
+
+from mambapose_ros.drawing import caption, tile
+from mambapose_ros.errors import UserError
+from mambapose_ros.msg import PersonKeypointsArray
+from mambapose_ros.nodes import qos
+from mambapose_ros.nodes.conversions import image_to_rgb, stamp_to_ns
+from mambapose_ros.results import VideoWriter
+
+NAMESPACE = "/mambapose_demo"
+START_TIMEOUT_S = 60.0
+"""A cold start reads a few hundred megabytes of libraries from disk."""
+STOP_TIMEOUT_S = 10.0
+VIDEO_RATE = 30.0
+OVERVIEW_PICTURES = 6
+
+
+@dataclass(frozen=True)
+class DemoOptions:
+    """What the demo shows.
+
+    Attributes:
+        source: as ``source_node``'s parameter.
+        seconds: how long, from the first result on.
+        output: folder for annotated.mp4 and overview.png.
+        camera_info: calibration file; empty = assumed intrinsics.
+    """
+
+    source: str
+    seconds: float
+    output: Path
+    camera_info: str = ""
+
+
+@dataclass(frozen=True)
+class _Result:
+    arrived: float  # time.monotonic()
+    latency_s: float  # from the image's stamp to the arrival of its result
+    people: int
+
+
+class Monitor(Node):
+    """Listens to what ``pose_node`` publishes, as any other node would."""
+
+    def __init__(self, output: Path) -> None:
+        super().__init__("demo_monitor", namespace=NAMESPACE)
+        self.results: deque[_Result] = deque()
+        self.pictures: list[tuple[float, np.ndarray]] = []
+        self.diagnostics: dict[str, str] = {}
+        self._video = _RealTimeVideo(output / "annotated.mp4")
+        self.create_subscription(PersonKeypointsArray, "keypoints", self._on_keypoints, qos.RESULT_OUTPUT)
+        self.create_subscription(Image, "annotated", self._on_annotated, qos.RESULT_OUTPUT)
+        self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
+
+    def close(self) -> None:
+        """Finish the video."""
+        self._video.close()
+
+    def _on_keypoints(self, message: PersonKeypointsArray) -> None:
+        latency_ns = self.get_clock().now().nanoseconds - stamp_to_ns(message.header.stamp)
+        self.results.append(_Result(time.monotonic(), latency_ns * 1e-9, len(message.people)))
+
+    def _on_annotated(self, message: Image) -> None:
+        image = image_to_rgb(message)
+        seconds = self._video.write(stamp_to_ns(message.header.stamp), image)
+        if not self.pictures or seconds - self.pictures[-1][0] >= 0.4:
+            self.pictures.append((seconds, image))
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        for status in message.status:
+            if status.name.startswith(NAMESPACE):
+                self.diagnostics = {value.key: value.value for value in status.values}
+                self.diagnostics["message"] = status.message
+
+
+@dataclass
+class _RealTimeVideo:
+    """A video of constant rate from images at any rate: each is shown until the next."""
+
+    path: Path
+    _writer: VideoWriter | None = field(default=None, init=False)
+    _first_ns: int = field(default=0, init=False)
+    _written: int = field(default=0, init=False)
+
+    def write(self, stamp_ns: int, image: np.ndarray) -> float:
+        """Add an image; returns the seconds since the first."""
+        if self._writer is None:
+            self._writer, self._first_ns = VideoWriter(self.path, VIDEO_RATE), stamp_ns
+        seconds = (stamp_ns - self._first_ns) * 1e-9
+        while self._written <= round(seconds * VIDEO_RATE):
+            self._writer.write(image)
+            self._written += 1
+        return seconds
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+
+
+class _Process:
+    """One node, run as its own process; its output goes to a file, to be shown if it fails."""
+
+    def __init__(self, node: str, parameters: dict[str, str]) -> None:
+        self.node = node
+        self._log = tempfile.TemporaryFile(mode="w+")
+        arguments = [argument for pair in parameters.items() for argument in ("-p", "{}:={}".format(*pair))]
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", f"import sys; from mambapose_ros.nodes.{node} import main; sys.exit(main())"]
+            + ["--ros-args", "-r", f"__ns:={NAMESPACE}", *arguments],
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C reaches the demo alone, which then ends its processes in order
+        )
+
+    def check(self) -> None:
+        """Raises UserError with the end of its output when the process has ended."""
+        if self._process.poll() is not None:
+            raise UserError(f"{self.node} ended with status {self._process.returncode}:\n{self.output()}")
+
+    def output(self) -> str:
+        """The last lines that the process printed."""
+        self._log.seek(0)
+        return "".join(self._log.readlines()[-15:]).rstrip()
+
+    def stop(self) -> None:
+        """Ask the process to end as Ctrl-C would, and insist if it does not."""
+        for end in (lambda: self._process.send_signal(2), self._process.terminate, self._process.kill):
+            if self._process.poll() is None:
+                end()
+                try:
+                    self._process.wait(STOP_TIMEOUT_S)
+                except subprocess.TimeoutExpired:
+                    continue
+        self._log.close()
+
+
+def run_demo(options: DemoOptions) -> int:
+    """Start the nodes, watch them, stop them, write the files; returns the exit status.
+
+    Raises:
+        UserError: when a node ends by itself, or nothing arrives.
+    """
+    options.output.mkdir(parents=True, exist_ok=True)
+    _stay_on_this_machine()
+    console = Console()
+    console.print(f"starting source_node ({options.source}) and pose_node under {NAMESPACE}")
+    rclpy.init()
+    monitor = Monitor(options.output)
+    spinning = threading.Thread(target=_spin, args=(monitor,), daemon=True)
+    spinning.start()
+    processes: list[_Process] = []
+    try:
+        processes.append(_Process("pose_node", {}))
+        source = {"source": f"'{options.source}'", "camera_info_file": f"'{options.camera_info}'"}
+        processes.append(_Process("source_node", source))
+        _wait_for_first_result(monitor, processes)
+        _watch(monitor, processes, options.seconds, console)
+    finally:
+        for process in processes:
+            process.stop()
+        rclpy.try_shutdown()
+        spinning.join()
+        monitor.close()
+        monitor.destroy_node()
+    return _summarize(monitor, options, console)
+
+
+def _stay_on_this_machine() -> None:
+    # Humble knows only the older variable; newer distributions complain about it.
+    variable, value = "ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST"
+    if os.environ.get("ROS_DISTRO") == "humble":
+        variable, value = "ROS_LOCALHOST_ONLY", "1"
+    os.environ.setdefault(variable, value)
+
+
+def _spin(node: Node) -> None:
+    try:
+        rclpy.spin(node)
+    except ExternalShutdownException:
+        pass
+
+
+def _wait_for_first_result(monitor: Monitor, processes: list[_Process]) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while not monitor.results:
+        for process in processes:
+            process.check()
+        if time.monotonic() > deadline:
+            logs = "\n".join(f"--- {process.node}\n{process.output()}" for process in processes)
+            raise UserError(f"no result within {START_TIMEOUT_S:.0f} s\n{logs}")
+        time.sleep(0.05)
+
+
+def _watch(monitor: Monitor, processes: list[_Process], seconds: float, console: Console) -> None:
+    """Show a live table on a terminal, a line every few seconds elsewhere."""
+    end = time.monotonic() + seconds
+    try:
+        if console.is_terminal:
+            with Live(_table(_figures(monitor)), console=console, refresh_per_second=4) as live:
+                while time.monotonic() < end:
+                    time.sleep(0.25)
+                    _check_all(processes)
+                    live.update(_table(_figures(monitor)))
+        else:
+            while time.monotonic() < end:
+                time.sleep(min(3.0, max(0.0, end - time.monotonic())))
+                _check_all(processes)
+                print("  ".join(f"{name} {value}" for name, value in _figures(monitor).items()), flush=True)
+    except KeyboardInterrupt:
+        console.print("stopped early")
+
+
+def _check_all(processes: list[_Process]) -> None:
+    for process in processes:
+        process.check()
+
+
+def _figures(monitor: Monitor) -> dict[str, str]:
+    recent = [result for result in list(monitor.results) if result.arrived > time.monotonic() - 3.0]
+    latency = np.percentile([result.latency_s * 1e3 for result in recent], (50, 95)) if recent else (np.nan, np.nan)
+    return {
+        "images in": f"{float(monitor.diagnostics.get('rate_in_hz', 'nan')):.1f}/s",
+        "results out": f"{len(recent) / 3.0:.1f}/s",
+        "latency p50": f"{latency[0]:.0f} ms",
+        "p95": f"{latency[1]:.0f} ms",
+        "people": str(recent[-1].people) if recent else "-",
+        "dropped": monitor.diagnostics.get("dropped", "-"),
+        "status": monitor.diagnostics.get("message", "starting"),
+    }
+
+
+def _table(figures: dict[str, str]) -> Table:
+    table = Table(title="mambapose demo", show_header=False)
+    for name, value in figures.items():
+        table.add_row(name, value)
+    return table
+
+
+def _summarize(monitor: Monitor, options: DemoOptions, console: Console) -> int:
+    import cv2
+
+    # The first second holds the start of the models, which a robot pays once.
+    results = [result for result in monitor.results if result.arrived > monitor.results[0].arrived + 1.0]
+    if len(results) < 2 or not monitor.pictures:
+        raise UserError("the nodes stopped publishing: nothing to summarize")
+    chosen = np.linspace(0, len(monitor.pictures) - 1, OVERVIEW_PICTURES).round().astype(int)
+    pictures = [caption(monitor.pictures[i][1], f"{monitor.pictures[i][0]:.1f} s") for i in chosen]
+    overview = options.output / "overview.png"
+    cv2.imwrite(str(overview), cv2.cvtColor(tile(pictures, columns=3, width=1440), cv2.COLOR_RGB2BGR))
+    latency = np.percentile([result.latency_s * 1e3 for result in results], (50, 95))
+    rate = (len(results) - 1) / (results[-1].arrived - results[0].arrived)
+    seen = np.mean([result.people > 0 for result in results])
+    console.print(
+        f"{len(results)} results at {rate:.1f}/s, latency p50 {latency[0]:.0f} ms p95 {latency[1]:.0f} ms, "
+        f"somebody found in {seen:.0%}, {monitor.diagnostics.get('dropped', '?')} images dropped",
+        soft_wrap=True,
+    )
+    console.print(f"wrote {options.output / 'annotated.mp4'} and {overview}", soft_wrap=True)
+    return 0

@@ -1,0 +1,167 @@
+"""A camera made of a video file, a webcam, a folder of pictures or a synthetic person."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import numpy as np
+from rclpy.node import Node
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from mambapose_ros.geometry import load_camera
+from mambapose_ros.msg import PersonKeypointsArray, SkeletonArray
+from mambapose_ros.nodes import qos
+from mambapose_ros.nodes.conversions import (
+    camera_to_info,
+    frame_header,
+    keypoints_to_msg,
+    rgb_to_compressed,
+    rgb_to_image,
+    skeletons_to_msg,
+)
+from mambapose_ros.nodes.parameters import ParameterSpec, declare_parameters
+from mambapose_ros.nodes.spin import spin_node
+from mambapose_ros.sources import SourceError, SourceFrame, SourceOptions, open_source
+from mambapose_ros.types import Frame, PersonKeypoints, Skeleton3D
+
+PARAMETERS = (
+    ParameterSpec("source", "synthetic:walk", "video file, picture folder, webcam index, or synthetic[:MOTION]"),
+    ParameterSpec("rate", 0.0, "images per second; 0 = the source's own", range=(0.0, 240.0)),
+    ParameterSpec("loop", True, "start again at the end of a file or folder"),
+    ParameterSpec("frame_id", "camera_optical_frame", "optical frame that images are stamped with"),
+    ParameterSpec("camera_info_file", "", "YAML that camera_calibration wrote; empty = a field of view is assumed"),
+    ParameterSpec("width", 0, "pixels, of a synthetic image or asked from a webcam; 0 = its own", range=(0, 8192)),
+    ParameterSpec("height", 0, "pixels, likewise", range=(0, 8192)),
+    ParameterSpec("people", 1, "synthetic people", range=(1, 4)),
+    ParameterSpec("seed", 0, "of their appearance, background and light", range=(0, 2**31 - 1)),
+    ParameterSpec("moving_camera", False, "whether the synthetic camera moves"),
+)
+
+
+class SourceNode(Node):
+    """Publishes ``image``, ``image/compressed`` and ``camera_info``, and for synthetic people the truth.
+
+    Images are stamped with the moment they are due, and published then: the time between two stamps is exactly the
+    source's. ``ground_truth/skeletons`` and ``ground_truth/keypoints`` carry the same stamps.
+
+    Raises:
+        SourceError: when the source cannot be opened.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("source_node")
+        self._parameters_given = declare_parameters(self, PARAMETERS)
+        self._source = self._open()
+        self._image_publisher = self.create_publisher(Image, "image", qos.IMAGE_OUTPUT)
+        self._compressed_publisher = self.create_publisher(CompressedImage, "image/compressed", qos.IMAGE_OUTPUT)
+        self._camera_publisher = self.create_publisher(CameraInfo, "camera_info", qos.IMAGE_OUTPUT)
+        self._skeletons_publisher = self.create_publisher(SkeletonArray, "ground_truth/skeletons", qos.RESULT_OUTPUT)
+        self._keypoints_publisher = self.create_publisher(
+            PersonKeypointsArray, "ground_truth/keypoints", qos.RESULT_OUTPUT
+        )
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="source", daemon=True)
+        self._thread.start()
+
+    def destroy_node(self) -> None:
+        """Stop reading, then end."""
+        self._stopping.set()
+        self._thread.join()
+        self._source.close()
+        super().destroy_node()
+
+    def _open(self):
+        given = self._parameters_given
+        camera_file = given["camera_info_file"]
+        options = SourceOptions(
+            camera=load_camera(camera_file) if camera_file else None,
+            **{
+                name: given[name] for name in ("frame_id", "rate", "width", "height", "people", "seed", "moving_camera")
+            },
+        )
+        source = open_source(given["source"], options)
+        self.get_logger().info(f"reading {given['source']} at {self._rate(source):g} images/s")
+        return source
+
+    def _rate(self, source) -> float:
+        return self._parameters_given["rate"] or source.rate
+
+    def _work(self) -> None:
+        try:
+            frames = self._frames()
+            if self._source.live:
+                self._publish_live(frames)
+            else:
+                self._publish_on_schedule(frames, 1.0 / self._rate(self._source))
+        except SourceError as error:
+            self.get_logger().error(str(error))
+
+    def _frames(self) -> Iterator[SourceFrame]:
+        while True:
+            yield from self._source
+            if not self._parameters_given["loop"]:
+                self.get_logger().info("the source has ended")
+                return
+
+    def _publish_live(self, frames: Iterator[SourceFrame]) -> None:
+        for source_frame in frames:
+            if self._stopping.is_set():
+                return
+            self._publish(source_frame, self.get_clock().now().nanoseconds)
+
+    def _publish_on_schedule(self, frames: Iterator[SourceFrame], period_s: float) -> None:
+        due = time.monotonic()
+        stamp_ns = self.get_clock().now().nanoseconds
+        for source_frame in frames:
+            # Made ahead of its time; where that takes longer than a period, the schedule moves instead of piling up.
+            late = time.monotonic() - due
+            if late > period_s:
+                due += late
+                stamp_ns += round(late * 1e9)
+            if self._stopping.wait(max(0.0, due - time.monotonic())):
+                return
+            self._publish(source_frame, stamp_ns)
+            due += period_s
+            stamp_ns += round(period_s * 1e9)
+
+    def _publish(self, source_frame: SourceFrame, stamp_ns: int) -> None:
+        read = source_frame.frame
+        frame = Frame(stamp_ns, read.frame_id, read.image, read.camera)
+        header = frame_header(frame)
+        self._camera_publisher.publish(self._camera_info(frame, header))
+        if self._image_publisher.get_subscription_count():
+            self._image_publisher.publish(rgb_to_image(frame.image, header))
+        if self._compressed_publisher.get_subscription_count():
+            self._compressed_publisher.publish(rgb_to_compressed(frame.image, header))
+        if source_frame.truth is not None:
+            people, skeletons = _truth(source_frame)
+            self._skeletons_publisher.publish(skeletons_to_msg(frame, skeletons, people))
+            self._keypoints_publisher.publish(keypoints_to_msg(frame, people))
+
+    def _camera_info(self, frame: Frame, header) -> CameraInfo:
+        if frame.camera.assumed:
+            # An all-zero K is how a driver says that its camera is not calibrated.
+            return CameraInfo(header=header, width=frame.camera.width, height=frame.camera.height)
+        return camera_to_info(frame.camera, header)
+
+
+def _truth(source_frame: SourceFrame) -> tuple[list[PersonKeypoints], list[Skeleton3D]]:
+    truth = source_frame.truth
+    visible = truth.visibility.astype(np.float64)
+    ids = [f"person{i}" for i in range(len(truth.joints))]
+    people = [
+        PersonKeypoints(xy=xy, confidence=confidence, id=name)
+        for xy, confidence, name in zip(truth.keypoints, visible, ids, strict=True)
+    ]
+    skeletons = [
+        Skeleton3D(id=name, joints=joints, confidence=confidence, scale_source="ground_truth")
+        for joints, confidence, name in zip(truth.joints, visible, ids, strict=True)
+    ]
+    return people, skeletons
+
+
+def main() -> int:
+    """Run the node until it is told to stop; returns the exit status."""
+    return spin_node(SourceNode)

@@ -1,0 +1,52 @@
+"""Running a node as a process."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+import rclpy
+from rclpy.clock import Clock, ClockType
+from rclpy.executors import ExternalShutdownException
+from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
+from rclpy.node import Node
+from rclpy.timer import Timer
+
+from mambapose_ros.errors import UserError
+from mambapose_ros.nodes.parameters import ParameterError
+
+
+def spin_node(factory: Callable[[], Node]) -> int:
+    """Make the node, start it if it is a managed one with ``autostart``, and spin until told to stop.
+
+    Returns:
+        The exit status: 1 when the node cannot start, with the reason in one line.
+    """
+    rclpy.init(args=sys.argv)
+    node = None
+    try:
+        node = factory()
+        if isinstance(node, LifecycleNode) and node.parameters["autostart"]:
+            _autostart(node)
+        rclpy.spin(node)
+    except (UserError, ParameterError) as error:
+        print(f"{factory.__name__}: {error}", file=sys.stderr)
+        return 1
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    finally:
+        if node is not None:
+            node.destroy_node()
+        rclpy.try_shutdown()
+    return 0
+
+
+def steady_timer(node: Node, period_s: float, callback: Callable[[], None]) -> Timer:
+    """A timer of real seconds, also while simulated time stands still."""
+    return node.create_timer(period_s, callback, clock=Clock(clock_type=ClockType.STEADY_TIME))
+
+
+def _autostart(node: LifecycleNode) -> None:
+    # A node that cannot configure has logged why, and stays to be configured again (ros2 lifecycle set).
+    if node.trigger_configure() == TransitionCallbackReturn.SUCCESS:
+        node.trigger_activate()

@@ -1,0 +1,139 @@
+"""One frame's way from pixels to people."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Protocol
+
+import numpy as np
+
+from mambapose_ros.perception.flow import FlowEstimator, make_flow
+from mambapose_ros.perception.keypoints import KeypointDetector, make_detector
+from mambapose_ros.perception.tracker import Tracker
+from mambapose_ros.types import Frame, FrameResult, PersonKeypoints, Skeleton3D
+
+MAX_GAP_S = 1.0
+"""Longest time between two images that still counts as one movement."""
+
+
+class SkeletonLifter(Protocol):
+    """Turns the people of one image, and what it remembers of them, into 3D."""
+
+    def __call__(
+        self, frame: Frame, people: Sequence[PersonKeypoints], flow: np.ndarray | None
+    ) -> tuple[Skeleton3D, ...]:
+        """The people's joints in metres, camera optical frame, at this frame's stamp."""
+
+    def reset(self) -> None:
+        """Forget earlier images: what comes next does not follow them."""
+
+
+class Pipeline:
+    """Keypoints, flow, ids and, with a lifter, skeletons: frame by frame, in the order they were taken.
+
+    Args:
+        detector: finds people.
+        flow: estimates optical flow; None = no flow.
+        lifter: lifts to 3D; None = results have no skeletons.
+        tracker: gives ids.
+    """
+
+    def __init__(
+        self,
+        detector: KeypointDetector,
+        flow: FlowEstimator | None = None,
+        lifter: SkeletonLifter | None = None,
+        tracker: Tracker | None = None,
+    ) -> None:
+        self._detector = detector
+        self._flow = flow
+        self._lifter = lifter
+        self._tracker = tracker or Tracker()
+        self._last_stamp_ns: int | None = None
+
+    @classmethod
+    def create(cls, detector: str = "mediapipe", flow: str = "dis", max_people: int = 4) -> Pipeline:
+        """The pipeline of these names.
+
+        Raises:
+            ValueError: for unknown names.
+            DetectorUnavailable: when the front end is not installed.
+        """
+        return cls(make_detector(detector), flow=make_flow(flow), tracker=Tracker(max_people=max_people))
+
+    @property
+    def lifts(self) -> bool:
+        """Whether results have skeletons."""
+        return self._lifter is not None
+
+    def __call__(self, frame: Frame) -> FrameResult:
+        """Find the people in the next frame.
+
+        A stamp that does not follow the last one (repeated, earlier, or more than ``MAX_GAP_S`` later) starts anew:
+        nothing remembered is used, and people get new ids.
+        """
+        reset_reason = discontinuity(self._last_stamp_ns, frame.stamp_ns)
+        if reset_reason:
+            self.reset()
+        self._last_stamp_ns = frame.stamp_ns
+
+        stage_ms: dict[str, float] = {}
+        with _timed(stage_ms, "keypoints"):
+            found = self._detector(frame.image)
+        flow = None
+        if self._flow is not None:
+            with _timed(stage_ms, "flow"):
+                flow = self._flow(frame.image)
+        with _timed(stage_ms, "tracker"):
+            people = self._tracker(frame.stamp_ns, found)
+        skeletons: tuple[Skeleton3D, ...] = ()
+        if self._lifter is not None:
+            with _timed(stage_ms, "lifter"):
+                skeletons = self._lifter(frame, people, flow)
+        return FrameResult(
+            frame=frame,
+            keypoints=people,
+            flow=flow,
+            skeletons=skeletons,
+            reset_reason=reset_reason,
+            stage_ms=stage_ms,
+        )
+
+    def reset(self) -> None:
+        """Forget everything seen; ids go on counting."""
+        self._last_stamp_ns = None
+        for stage in (self._detector, self._flow, self._tracker, self._lifter):
+            if stage is not None:
+                stage.reset()
+
+    def close(self) -> None:
+        """Give back what the stages hold; the pipeline is not used again."""
+        self._detector.close()
+
+
+def discontinuity(previous_ns: int | None, stamp_ns: int) -> str:
+    """Why a frame of this stamp does not continue the previous one; empty when it does or is the first.
+
+    >>> discontinuity(1_000_000_000, 1_033_000_000)
+    ''
+    >>> discontinuity(1_000_000_000, 1_000_000_000)
+    'stamp repeated'
+    """
+    if previous_ns is None:
+        return ""
+    if stamp_ns == previous_ns:
+        return "stamp repeated"
+    if stamp_ns < previous_ns:
+        return "stamp ran backwards"
+    if stamp_ns - previous_ns > MAX_GAP_S * 1e9:
+        return "gap between stamps"
+    return ""
+
+
+@contextmanager
+def _timed(stage_ms: dict[str, float], stage: str) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    stage_ms[stage] = (time.perf_counter() - start) * 1e3

@@ -1,0 +1,114 @@
+"""Files that a run leaves behind: skeletons.npz, annotated.mp4 and summary.json."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mambapose_ros.drawing import draw_keypoints
+from mambapose_ros.skeleton import JOINT_NAMES, NUM_JOINTS
+from mambapose_ros.types import FrameResult, PersonKeypoints, Skeleton3D
+
+
+class VideoWriter:
+    """An MP4 file, opened with the first image's size.
+
+    Raises:
+        OSError: on the first image, when the file cannot be written.
+    """
+
+    def __init__(self, path: Path, rate: float) -> None:
+        self._path, self._rate = path, rate
+        self._writer: Any = None
+
+    def write(self, image: np.ndarray) -> None:
+        """Append an image (H, W, 3) uint8 RGB."""
+        import cv2
+
+        if self._writer is None:
+            height, width = image.shape[:2]
+            fourcc = cv2.VideoWriter.fourcc(*"mp4v")
+            self._writer = cv2.VideoWriter(str(self._path), fourcc, self._rate, (width, height))
+            if not self._writer.isOpened():
+                raise OSError(f"cannot write the video {self._path}: expected a folder that may be written to")
+        self._writer.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+
+    def close(self) -> None:
+        """Finish the file."""
+        if self._writer is not None:
+            self._writer.release()
+
+
+class ResultWriter:
+    """Collects results frame by frame and writes them into a folder.
+
+    ``skeletons.npz`` has one row per person and frame: ``frame`` (N,), ``stamp_ns`` (N,), ``id`` (N,) str, ``joints``
+    (N, 17, 3) metres in the camera's optical frame (NaN without a lifter), ``confidence`` (N, 17), ``keypoints``
+    (N, 17, 3) pixels and confidence, and ``joint_names`` (17,).
+    """
+
+    def __init__(self, folder: Path, rate: float) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        self._video = VideoWriter(folder / "annotated.mp4", rate)
+        self._rows: list[dict[str, Any]] = []
+        self._frames = 0
+        self._stage_ms: dict[str, list[float]] = {}
+        self._assumed_camera = False
+
+    def add(self, result: FrameResult) -> None:
+        """Append one frame's people."""
+        skeletons = {skeleton.id: skeleton for skeleton in result.skeletons}
+        for person in result.keypoints:
+            self._rows.append(self._row(result, person, skeletons.get(person.id)))
+        for stage, ms in result.stage_ms.items():
+            self._stage_ms.setdefault(stage, []).append(ms)
+        self._assumed_camera = result.frame.camera.assumed
+        self._video.write(draw_keypoints(result.frame.image, result.keypoints))
+        self._frames += 1
+
+    def close(self, **summary: Any) -> dict[str, Any]:
+        """Write the files; returns what summary.json holds: ``summary`` and the figures of the run."""
+        self._video.close()
+        rows = {name: [row[name] for row in self._rows] for name in _COLUMNS}
+        arrays = {
+            name: np.array(rows[name], dtype=dtype).reshape(len(self._rows), *shape)
+            for name, (dtype, shape) in _COLUMNS.items()
+        }
+        np.savez_compressed(self._folder / "skeletons.npz", joint_names=np.array(JOINT_NAMES), **arrays)
+        content = {
+            **summary,
+            "frames": self._frames,
+            "rows": len(self._rows),
+            "people": len(set(rows["id"])),
+            "frames_with_people": len(set(rows["frame"])),
+            "stage_ms_median": {stage: round(float(np.median(ms)), 2) for stage, ms in self._stage_ms.items()},
+            "intrinsics_assumed": self._assumed_camera,
+            "scale_sources": sorted({row["scale_source"] for row in self._rows}),
+        }
+        (self._folder / "summary.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        return content
+
+    def _row(self, result: FrameResult, person: PersonKeypoints, skeleton: Skeleton3D | None) -> dict[str, Any]:
+        return {
+            "frame": self._frames,
+            "stamp_ns": result.frame.stamp_ns,
+            "id": person.id,
+            "joints": np.full((NUM_JOINTS, 3), np.nan) if skeleton is None else skeleton.joints,
+            "confidence": person.confidence if skeleton is None else skeleton.confidence,
+            "keypoints": np.column_stack([person.xy, person.confidence]),
+            "scale_source": "none" if skeleton is None else skeleton.scale_source,
+        }
+
+
+_COLUMNS: dict[str, tuple[Any, tuple[int, ...]]] = {
+    "frame": (np.int64, ()),
+    "stamp_ns": (np.int64, ()),
+    "id": (np.str_, ()),
+    "joints": (np.float32, (NUM_JOINTS, 3)),
+    "confidence": (np.float32, (NUM_JOINTS,)),
+    "keypoints": (np.float32, (NUM_JOINTS, 3)),
+}

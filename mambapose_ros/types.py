@@ -1,0 +1,97 @@
+"""What flows between the stages: frozen dataclasses; arrays are not to be written to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mambapose_ros.geometry import Camera
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One camera image and how it was taken.
+
+    Attributes:
+        stamp_ns: when it was taken, nanoseconds since the epoch of the source's clock.
+        frame_id: the camera's optical frame (x right, y down, z forward).
+        image: (H, W, 3) uint8 RGB.
+        camera: intrinsics for this image size.
+    """
+
+    stamp_ns: int
+    frame_id: str
+    image: np.ndarray
+    camera: Camera
+
+    def __post_init__(self) -> None:
+        expected = (self.camera.height, self.camera.width, 3)
+        if self.image.shape != expected or self.image.dtype != np.uint8:
+            raise ValueError(
+                f"expected an RGB image {expected} uint8, the camera's size, got {self.image.shape} "
+                f"{self.image.dtype}; scale the camera with Camera.resized or convert the image"
+            )
+
+
+@dataclass(frozen=True)
+class PersonKeypoints:
+    """One person's joints in one image.
+
+    Attributes:
+        xy: (17, 2) float64 pixels, origin at the centre of the top left pixel, Human3.6M-17 order; NaN = missing.
+        confidence: (17,) in [0, 1]; 0 = missing.
+        id: stable over time; empty = not tracked yet.
+    """
+
+    xy: np.ndarray
+    confidence: np.ndarray
+    id: str = ""
+
+    @property
+    def box(self) -> tuple[float, float, float, float]:
+        """x0, y0, x1, y1 in pixels around the joints that are there; NaN when there is none."""
+        present = self.xy[np.isfinite(self.xy).all(axis=1)]
+        if not len(present):
+            return (np.nan,) * 4
+        (x0, y0), (x1, y1) = present.min(axis=0), present.max(axis=0)
+        return float(x0), float(y0), float(x1), float(y1)
+
+
+@dataclass(frozen=True)
+class Skeleton3D:
+    """One person's joints in space.
+
+    Attributes:
+        id: the person, as in ``PersonKeypoints``.
+        joints: (17, 3) metres in the camera's optical frame; NaN = missing.
+        confidence: (17,) in [0, 1].
+        scale_source: where metres come from: "ground_truth", "bone_prior", "learned", "depth_sensor", "none".
+    """
+
+    id: str
+    joints: np.ndarray
+    confidence: np.ndarray
+    scale_source: str
+
+
+@dataclass(frozen=True)
+class FrameResult:
+    """Everything the pipeline found in one frame.
+
+    Attributes:
+        frame: the image this is about.
+        keypoints: the people in the image.
+        flow: (H, W, 2) float32 pixels, how far the point seen at a pixel has moved since the previous frame; None = no
+            flow.
+        skeletons: the people in space; empty without a lifter.
+        reset_reason: why this frame did not follow the last one; empty when it did.
+        stage_ms: wall-clock time of each stage, milliseconds.
+    """
+
+    frame: Frame
+    keypoints: tuple[PersonKeypoints, ...]
+    flow: np.ndarray | None
+    skeletons: tuple[Skeleton3D, ...] = ()
+    reset_reason: str = ""
+    stage_ms: dict[str, float] = field(default_factory=dict)
