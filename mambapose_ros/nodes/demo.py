@@ -27,6 +27,7 @@ from mambapose_ros.errors import UserError
 from mambapose_ros.msg import PersonKeypointsArray
 from mambapose_ros.nodes import qos
 from mambapose_ros.nodes.conversions import image_to_rgb, stamp_to_ns
+from mambapose_ros.nodes.localhost import stay_on_this_machine
 from mambapose_ros.results import VideoWriter
 
 NAMESPACE = "/mambapose_demo"
@@ -163,7 +164,7 @@ def run_demo(options: DemoOptions) -> int:
         UserError: when a node ends by itself, or nothing arrives.
     """
     options.output.mkdir(parents=True, exist_ok=True)
-    _stay_on_this_machine()
+    stay_on_this_machine(os.environ)
     console = Console()
     console.print(f"starting source_node ({options.source}) and pose_node under {NAMESPACE}")
     rclpy.init()
@@ -185,14 +186,6 @@ def run_demo(options: DemoOptions) -> int:
         monitor.close()
         monitor.destroy_node()
     return _summarize(monitor, options, console)
-
-
-def _stay_on_this_machine() -> None:
-    # Humble knows only the older variable; newer distributions complain about it.
-    variable, value = "ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST"
-    if os.environ.get("ROS_DISTRO") == "humble":
-        variable, value = "ROS_LOCALHOST_ONLY", "1"
-    os.environ.setdefault(variable, value)
 
 
 def _spin(node: Node) -> None:
