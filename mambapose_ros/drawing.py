@@ -27,10 +27,10 @@ def draw_keypoints(image: np.ndarray, people: Sequence[PersonKeypoints], min_con
 
     canvas = image.copy()
     for person in people:
-        x0, y0, x1, y1 = person.box
+        x0, y0, x1, y1 = np.clip(person.box, -_FARTHEST, _FARTHEST)
         if not math.isfinite(x0):
             continue
-        width = max(1, round(0.012 * max(x1 - x0, y1 - y0)))
+        width = max(1, round(0.012 * min(max(x1 - x0, y1 - y0), max(image.shape))))
         drawn = np.isfinite(person.xy).all(axis=1) & (person.confidence >= min_confidence)
         points = _fixed_point(person.xy)
         for parent, joint in BONES:
@@ -62,11 +62,11 @@ def caption(image: np.ndarray, text: str) -> np.ndarray:
 
 
 _SHIFT = 3  # OpenCV draws at eighths of a pixel
+_FARTHEST = 20_000  # a wild coordinate must not overflow OpenCV's integers; a line to there looks the same
 
 
 def _fixed_point(xy: np.ndarray) -> list[tuple[int, int]]:
-    # A wild coordinate must not overflow OpenCV's integers; a line to the border of this range looks the same.
-    limited = np.clip(np.nan_to_num(xy), -20_000, 20_000)
+    limited = np.clip(np.nan_to_num(xy), -_FARTHEST, _FARTHEST)
     return [(round(x * 2**_SHIFT), round(y * 2**_SHIFT)) for x, y in limited]
 
 

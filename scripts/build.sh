@@ -77,7 +77,7 @@ route() {
 
 make_environment() {
   local stamp=.venv/.built-from wanted
-  wanted=$(route; cat pyproject.toml requirements.lock)
+  wanted=$(route; cat requirements.lock)  # every change of dependencies changes the lock
   if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ]; then
     return
   fi

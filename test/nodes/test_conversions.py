@@ -1,0 +1,150 @@
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sensor_msgs.msg import CameraInfo, Image
+from std_msgs.msg import Header
+
+from mambapose_ros.geometry import Camera, CameraError
+from mambapose_ros.image_encoding import ENCODINGS, ImageError, decode_image
+from mambapose_ros.msg import Joint3D, Skeleton
+from mambapose_ros.nodes import conversions
+from mambapose_ros.nodes.conversions import (
+    camera_from_info,
+    camera_to_info,
+    compressed_to_rgb,
+    frame_header,
+    image_to_rgb,
+    keypoints_from_msg,
+    keypoints_to_msg,
+    ns_to_stamp,
+    rgb_to_compressed,
+    rgb_to_image,
+    skeletons_to_msg,
+    stamp_to_ns,
+)
+from mambapose_ros.skeleton import JOINT_NAMES, PARENTS
+from mambapose_ros.sources import open_source
+from mambapose_ros.types import Frame, PersonKeypoints, Skeleton3D
+
+CAMERA = Camera(64, 48, [[50, 0, 32], [0, 51, 24], [0, 0, 1]], "rational_polynomial", np.linspace(0.01, 0.08, 8))
+FRAME = Frame(12_345_678_901, "cam", np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8), CAMERA)
+
+
+@given(st.integers(0, 2**31 * 10**9 - 1))
+def test_stamps_survive_the_round_trip(ns):
+    assert stamp_to_ns(ns_to_stamp(ns)) == ns
+
+
+def test_images_survive_the_round_trip():
+    message = rgb_to_image(FRAME.image, frame_header(FRAME))
+    assert (message.header.stamp.sec, message.header.stamp.nanosec) == (12, 345_678_901)
+    assert message.header.frame_id == "cam"
+    np.testing.assert_array_equal(image_to_rgb(message), FRAME.image)
+
+
+def test_compressed_images_survive_but_for_the_codec():
+    (source_frame,) = itertools.islice(open_source("synthetic"), 1)
+    image = source_frame.frame.image
+    message = rgb_to_compressed(image, Header())
+    assert len(message.data) < image.size / 5
+    assert np.abs(compressed_to_rgb(message).astype(int) - image).mean() < 4
+
+
+@given(st.sampled_from(sorted(ENCODINGS)), st.booleans(), st.integers(0, 5), st.integers(0, 99))
+def test_messages_of_every_encoding_give_the_pixels_of_decode_image(encoding, is_bigendian, padding, seed):
+    layout = ENCODINGS[encoding]
+    step = 8 * layout.channels * np.dtype(layout.dtype).itemsize + padding
+    data = np.random.default_rng(seed).integers(0, 256, 6 * step, dtype=np.uint8).tobytes()
+    message = Image(encoding=encoding, width=8, height=6, step=step, is_bigendian=is_bigendian)
+    message.data.frombytes(data)
+    expected = decode_image(data, encoding=encoding, width=8, height=6, step=step, is_bigendian=is_bigendian)
+    np.testing.assert_array_equal(image_to_rgb(message), expected)
+
+
+@pytest.mark.parametrize("encoding", ["rgb8", "bgr8", "rgba8", "bgra8", "mono8", "mono16", "bayer_rggb8", "bayer_grbg8"])
+def test_cv_bridge_gives_the_same_pixels(encoding):
+    bridge = conversions._cv_bridge()
+    if bridge is None:
+        pytest.skip("cv_bridge: source a ROS 2 installation that has it")
+    layout = ENCODINGS[encoding]
+    step = 64 * layout.channels * np.dtype(layout.dtype).itemsize
+    message = Image(encoding=encoding, width=64, height=48, step=step)
+    message.data.frombytes(np.random.default_rng(0).integers(0, 256, 48 * step, dtype=np.uint8).tobytes())
+    np.testing.assert_array_equal(bridge.imgmsg_to_cv2(message, "rgb8"), conversions._decode(message))
+
+
+def test_an_empty_message_is_refused():
+    with pytest.raises(ImageError):
+        image_to_rgb(Image())
+
+
+def test_cameras_survive_the_round_trip():
+    assert camera_from_info(camera_to_info(CAMERA, Header())) == CAMERA
+
+
+def test_an_uncalibrated_camera_is_told_from_a_calibrated_one():
+    with pytest.raises(CameraError, match="all zero"):
+        camera_from_info(CameraInfo(width=64, height=48))
+
+
+def people() -> list[PersonKeypoints]:
+    xy = np.random.default_rng(1).uniform(-10, 70, (17, 2)).astype(np.float32).astype(float)
+    xy[4] = np.nan
+    return [PersonKeypoints(xy, np.linspace(0, 1, 17).astype(np.float32).astype(float), "p7")]
+
+
+def test_keypoints_survive_the_round_trip():
+    message = keypoints_to_msg(FRAME, people())
+    assert message.header == frame_header(FRAME)
+    assert (message.image_width, message.image_height) == (64, 48)
+    (person,) = keypoints_from_msg(message)
+    np.testing.assert_array_equal(person.xy, people()[0].xy)
+    np.testing.assert_array_equal(person.confidence, people()[0].confidence)
+    assert person.id == "p7"
+
+
+def test_keypoints_of_other_joints_are_refused():
+    message = keypoints_to_msg(FRAME, people())
+    message.joint_names = ["nose"]
+    with pytest.raises(ValueError, match="pelvis"):
+        keypoints_from_msg(message)
+
+
+@pytest.mark.parametrize(
+    ("corners", "expected"),
+    [
+        (((10.2, 5.0), (20.7, 30.1)), (10, 5, 12, 27)),
+        (((-30.0, -5.0), (20.0, 30.0)), (0, 0, 21, 31)),
+        (((50.0, 40.0), (900.0, 900.0)), (50, 40, 14, 8)),
+        (((100.0, 100.0), (120.0, 120.0)), (0, 0, 0, 0)),
+        (((np.nan, np.nan), (np.nan, np.nan)), (0, 0, 0, 0)),
+    ],
+)
+def test_regions_are_cut_at_the_border_of_the_image(corners, expected):
+    xy = np.full((17, 2), np.nan)
+    xy[[0, 1]] = corners
+    roi = keypoints_to_msg(FRAME, [PersonKeypoints(xy, np.ones(17))]).people[0].roi
+    assert (roi.x_offset, roi.y_offset, roi.width, roi.height) == expected
+
+
+def test_skeletons_describe_themselves():
+    joints = np.arange(51.0).reshape(17, 3)
+    joints[3] = np.nan
+    skeleton = Skeleton3D("p7", joints, np.full(17, 0.5), "bone_prior")
+    message = skeletons_to_msg(FRAME, [skeleton], people())
+    assert message.header == frame_header(FRAME)
+    assert tuple(message.joint_names) == JOINT_NAMES
+    assert tuple(message.parents) == PARENTS
+    (sent,) = message.skeletons
+    assert sent.id == "p7"
+    assert sent.scale_source == Skeleton.SCALE_BONE_PRIOR
+    assert not sent.intrinsics_assumed
+    assert sent.roi.width > 0
+    assert (sent.joints[1].position.x, sent.joints[1].position.z) == (3.0, 5.0)
+    assert sent.joints[1].state == Joint3D.STATE_MEASURED
+    assert sent.joints[3].state == Joint3D.STATE_MISSING
+    assert np.isnan(sent.joints[3].position.y)
+    assert sent.joints[1].covariance[0] == -1

@@ -1,0 +1,58 @@
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from mambapose_ros.geometry import Camera
+from mambapose_ros.results import ResultWriter
+from mambapose_ros.skeleton import JOINT_NAMES
+from mambapose_ros.types import Frame, FrameResult, PersonKeypoints, Skeleton3D
+
+
+def result_of(stamp_ns: int, ids: tuple[str, ...], lifted: tuple[str, ...] = ()) -> FrameResult:
+    frame = Frame(stamp_ns, "cam", np.full((48, 64, 3), 90, np.uint8), Camera.from_fov(64, 48))
+    xy = np.linspace(5, 40, 34).reshape(17, 2)
+    people = tuple(PersonKeypoints(xy + i, np.full(17, 0.5), name) for i, name in enumerate(ids))
+    skeletons = tuple(Skeleton3D(name, np.full((17, 3), 2.0), np.full(17, 0.75), "learned") for name in lifted)
+    return FrameResult(frame, people, None, skeletons, stage_ms={"keypoints": 10.0})
+
+
+def test_one_row_per_person_and_frame(tmp_path):
+    writer = ResultWriter(tmp_path, rate=30.0)
+    writer.add(result_of(0, ("p1", "p2"), lifted=("p2",)))
+    writer.add(result_of(33_000_000, ()))
+    writer.add(result_of(66_000_000, ("p2",)))
+    summary = writer.close(source="test")
+
+    written = np.load(tmp_path / "skeletons.npz")
+    assert written["frame"].tolist() == [0, 0, 2]
+    assert written["stamp_ns"].tolist() == [0, 0, 66_000_000]
+    assert written["id"].tolist() == ["p1", "p2", "p2"]
+    assert tuple(written["joint_names"]) == JOINT_NAMES
+    assert written["joints"].shape == (3, 17, 3)
+    assert np.isnan(written["joints"][[0, 2]]).all()  # nobody lifted these
+    np.testing.assert_array_equal(written["joints"][1], 2.0)
+    np.testing.assert_array_equal(written["confidence"][:, 0], [0.5, 0.75, 0.5])
+    np.testing.assert_allclose(written["keypoints"][1, 0], [6.0, 7.0606, 0.5], atol=1e-3)
+
+    assert summary == json.loads((tmp_path / "summary.json").read_text())
+    assert summary["frames"] == 3
+    assert summary["people"] == 2
+    assert summary["frames_with_people"] == 2
+    assert summary["scale_sources"] == ["learned", "none"]
+    assert summary["stage_ms_median"] == {"keypoints": 10.0}
+
+    capture = cv2.VideoCapture(str(tmp_path / "annotated.mp4"))
+    assert capture.get(cv2.CAP_PROP_FRAME_COUNT) == 3
+    assert capture.get(cv2.CAP_PROP_FPS) == pytest.approx(30.0)
+
+
+def test_a_run_without_people_writes_empty_columns(tmp_path):
+    writer = ResultWriter(tmp_path, rate=30.0)
+    writer.add(result_of(0, ()))
+    writer.close()
+    written = np.load(tmp_path / "skeletons.npz")
+    assert written["joints"].shape == (0, 17, 3)
+    assert written["keypoints"].shape == (0, 17, 3)
+    assert written["id"].shape == (0,)

@@ -1,0 +1,100 @@
+import itertools
+
+import cv2
+import numpy as np
+import pytest
+
+from mambapose_ros.geometry import Camera
+from mambapose_ros.sources import SourceError, SourceOptions, fit_camera, open_source
+
+COLORS = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (0, 255, 255)]  # RGB
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    for i, color in enumerate(COLORS):
+        cv2.imwrite(str(tmp_path / f"{i:03}.png"), np.full((48, 64, 3), color[::-1], np.uint8))
+    (tmp_path / "notes.txt").write_text("not a picture")
+    return tmp_path
+
+
+@pytest.fixture
+def video(tmp_path):
+    path = tmp_path / "video.mp4"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 25.0, (64, 48))
+    for color in COLORS:
+        writer.write(np.full((48, 64, 3), color[::-1], np.uint8))
+    writer.release()
+    return path
+
+
+def test_pictures_come_in_order_of_names_with_stamps_of_the_rate(pictures):
+    frames = [source_frame.frame for source_frame in open_source(str(pictures), SourceOptions(rate=10.0))]
+    assert [tuple(frame.image[0, 0]) for frame in frames] == COLORS
+    assert [frame.stamp_ns for frame in frames] == [i * 100_000_000 for i in range(5)]
+    assert all(frame.camera.assumed for frame in frames)
+
+
+def test_video_keeps_its_own_rate_and_can_be_read_again(video):
+    source = open_source(str(video))
+    assert source.rate == 25.0
+    assert not source.live
+    for _ in range(2):
+        frames = [source_frame.frame for source_frame in source]
+        assert [frame.stamp_ns for frame in frames] == [i * 40_000_000 for i in range(5)]
+        for frame, color in zip(frames, COLORS, strict=True):
+            np.testing.assert_allclose(frame.image.mean(axis=(0, 1)), color, atol=12)  # the codec is lossy
+
+
+def test_synthetic_frames_carry_their_truth():
+    options = SourceOptions(rate=20.0, width=160, height=120, people=2, seed=3, frame_id="cam")
+    source = open_source("synthetic:wave", options)
+    frames = list(itertools.islice(source, 2))
+    assert [frame.frame.stamp_ns for frame in frames] == [0, 50_000_000]
+    for source_frame in frames:
+        assert source_frame.frame.image.shape == (120, 160, 3)
+        assert source_frame.frame.frame_id == "cam"
+        assert not source_frame.frame.camera.assumed
+        truth = source_frame.truth
+        assert truth.joints.shape == (2, 17, 3)
+        np.testing.assert_allclose(source_frame.frame.camera.project(truth.joints), truth.keypoints, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ("nowhere.mp4", "expected a video file"),
+        ("synthetic:fly", "walk"),
+        ("63", "webcam 63"),
+    ],
+)
+def test_sources_that_do_not_exist_are_refused(spec, expected):
+    with pytest.raises(SourceError, match=expected):
+        open_source(spec)
+
+
+def test_a_file_that_is_no_video_is_refused_by_name(tmp_path):
+    path = tmp_path / "text.mp4"
+    path.write_text("this is not a video")
+    with pytest.raises(SourceError, match=r"text\.mp4"):
+        open_source(str(path))
+
+
+def test_a_folder_without_pictures_is_refused(tmp_path):
+    with pytest.raises(SourceError, match="no pictures"):
+        open_source(str(tmp_path))
+
+
+def test_a_broken_picture_is_named(pictures):
+    (pictures / "002.png").write_bytes(b"broken")
+    with pytest.raises(SourceError, match=r"002\.png"):
+        list(open_source(str(pictures)))
+
+
+def test_cameras_are_scaled_to_images_of_the_same_shape_only():
+    camera = Camera.from_fov(1280, 720, 1.0)
+    assert fit_camera(camera, 1280, 720) is camera
+    assert fit_camera(camera, 640, 360).K[0, 0] == pytest.approx(camera.K[0, 0] / 2)
+    assert fit_camera(None, 640, 360).assumed
+    with pytest.raises(SourceError, match="1280x720"):
+        fit_camera(camera, 640, 480)
