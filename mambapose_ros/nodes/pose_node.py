@@ -110,21 +110,19 @@ class PoseNode(LifecycleNode):
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Give back the models."""
-        self._close()
+        self._close_pipeline()
         self._state_name = "unconfigured"
         return TransitionCallbackReturn.SUCCESS
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """End in good order from any state."""
-        self._stop()
-        self._close()
+        self.close()
         return TransitionCallbackReturn.SUCCESS
 
-    def destroy_node(self) -> None:
-        """End in good order when the process does."""
+    def close(self) -> None:
+        """End the worker and give back the models, in any state."""
         self._stop()
-        self._close()
-        super().destroy_node()
+        self._close_pipeline()
 
     def _stop(self) -> None:
         for subscription in self._image_subscriptions:
@@ -134,7 +132,7 @@ class PoseNode(LifecycleNode):
             self._mailbox.close()
             self._worker.join()
 
-    def _close(self) -> None:
+    def _close_pipeline(self) -> None:
         if self._pipeline is not None:
             self._pipeline.close()
             self._pipeline = None

@@ -65,12 +65,11 @@ class SourceNode(Node):
         self._thread = threading.Thread(target=self._work, name="source", daemon=True)
         self._thread.start()
 
-    def destroy_node(self) -> None:
-        """Stop reading, then end."""
+    def close(self) -> None:
+        """Stop reading."""
         self._stopping.set()
         self._thread.join()
         self._source.close()
-        super().destroy_node()
 
     def _open(self):
         given = self._parameters_given

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from typing import Protocol
 
 import rclpy
 from rclpy.clock import Clock, ClockType
@@ -16,8 +17,15 @@ from mambapose_ros.errors import UserError
 from mambapose_ros.nodes.parameters import ParameterError
 
 
-def spin_node(factory: Callable[[], Node]) -> int:
-    """Make the node, start it if it is a managed one with ``autostart``, and spin until told to stop.
+class ClosableNode(Protocol):
+    """A node with something of its own to end: threads, devices, models."""
+
+    def close(self) -> None:
+        """End it; called once, before the node is destroyed."""
+
+
+def spin_node(factory: Callable[[], ClosableNode]) -> int:
+    """Make the node, start it if it is a managed one with ``autostart``, spin until told to stop, and close it.
 
     Returns:
         The exit status: 1 when the node cannot start, with the reason in one line.
@@ -36,6 +44,7 @@ def spin_node(factory: Callable[[], Node]) -> int:
         pass
     finally:
         if node is not None:
+            node.close()
             node.destroy_node()
         rclpy.try_shutdown()
     return 0
