@@ -70,11 +70,11 @@ def main() -> None:
     os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
     stay_on_this_machine(os.environ)
     import rclpy
+    from mambapose_ros.msg import PersonKeypointsArray
     from rich.console import Console
     from rich.table import Table
     from sensor_msgs.msg import Image
 
-    from mambapose_ros.msg import PersonKeypointsArray
     from mambapose_ros.nodes import qos
 
     rclpy.init()

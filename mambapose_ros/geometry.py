@@ -1,4 +1,4 @@
-"""Cameras: projection with distortion, viewing rays, and the files that camera_calibration writes.
+"""Cameras: projection with distortion, viewing rays, camera_calibration's files; and where a seen body stands.
 
 Conventions (REP-103): metres; optical frame with x right, y down, z forward; pixel (0, 0) is the centre of the top
 left pixel. Distortion models and coefficient order are those of ``sensor_msgs/CameraInfo``.
@@ -131,7 +131,7 @@ class Camera:
             if self.distortion_model == "equidistant":
                 rays[known] = cv2.fisheye.undistortPoints(flat[known], self.K, self.D, criteria=criteria)
             else:
-                rays[known] = cv2.undistortPointsIter(flat[known], self.K, self.D, None, None, criteria)
+                rays[known] = cv2.undistortPointsIter(flat[known], self.K, self.D, np.eye(3), np.eye(3), criteria)
         return rays.reshape(pixels.shape)
 
     def _distort(self, normalized: np.ndarray) -> np.ndarray:
@@ -147,6 +147,78 @@ class Camera:
             points = np.concatenate([flat, np.ones_like(flat[..., :1])], axis=2)
             bent, _ = cv2.projectPoints(points, np.zeros(3), np.zeros(3), np.eye(3), self.D)
         return bent.reshape(normalized.shape)
+
+
+NEAREST_M = 0.1
+"""A joint nearer to the camera than this is not seen, so a solution that puts it there is wrong."""
+
+_ROOT_ITERATIONS = 10
+_HUBER = 1.345  # of the residuals' standard deviation: 95 % efficient on Gaussian noise (Huber 1981)
+_SMALLEST_SPREAD = 1e-3  # of rays, in units of the focal length; a body seen smaller has no measurable distance
+
+
+@dataclass(frozen=True)
+class RootSolution:
+    """Where a body of known pose stands.
+
+    Attributes:
+        position: (3,) of the pelvis, metres, camera optical frame; NaN when it cannot be known.
+        residual_px: root mean square distance between the joints projected from there and the keypoints.
+        problem: why the position cannot be known; empty when it is.
+    """
+
+    position: np.ndarray
+    residual_px: float
+    problem: str = ""
+
+
+def solve_root(camera: Camera, keypoints: np.ndarray, relative: np.ndarray, weights: np.ndarray) -> RootSolution:
+    """Find the pelvis such that a root-relative pose projects onto its keypoints.
+
+    Each joint at ``relative + position`` lies on its keypoint's viewing ray, which is two equations linear in the
+    position; weighted least squares over all joints solves them. Rows are divided by the joint's depth of the last
+    iteration, so that errors count as they are seen, in the image; Huber weights limit what outliers can do.
+
+    Args:
+        camera: intrinsics; keypoints are undistorted by its model.
+        keypoints: (J, 2) pixels; NaN = missing.
+        relative: (J, 3) metres from the pelvis, camera optical frame.
+        weights: (J,) not negative, e.g. confidences; 0 = do not use.
+
+    Returns:
+        The solution. It has a ``problem`` when fewer than two joints are seen, when all lie on one ray, so that any
+        distance explains them, and when the body would stand behind or in the camera.
+    """
+    rays = camera.rays(keypoints)
+    used = np.isfinite(rays).all(axis=1) & np.isfinite(relative).all(axis=1) & (weights > 0)
+    if used.sum() < 2:
+        return _unsolved("fewer than two joints are seen")
+    x, y, pose, weight = rays[used, 0], rays[used, 1], relative[used], weights[used]
+    spread = np.ptp(rays[used], axis=0).max()
+    if spread < _SMALLEST_SPREAD or np.ptp(pose, axis=0).max() == 0.0:
+        return _unsolved("all joints lie on one ray")
+    zeros, ones = np.zeros_like(x), np.ones_like(x)
+    rows = np.stack([np.stack([ones, zeros, -x], axis=1), np.stack([zeros, ones, -y], axis=1)], axis=1)
+    targets = np.stack([x * pose[:, 2] - pose[:, 0], y * pose[:, 2] - pose[:, 1]], axis=1)
+
+    depth, robust = ones, ones
+    for _ in range(_ROOT_ITERATIONS):
+        scale = np.sqrt(weight * robust) / depth
+        position, *_ = np.linalg.lstsq(
+            (rows * scale[:, None, None]).reshape(-1, 3), (targets * scale[:, None]).reshape(-1), rcond=None
+        )
+        depth = pose[:, 2] + position[2]
+        if depth.min() < NEAREST_M:
+            return _unsolved("the body would stand behind the camera")
+        error = np.linalg.norm(rows @ position - targets, axis=1) / depth
+        limit = _HUBER * 1.4826 * np.median(error) + 1e-9
+        robust = np.minimum(1.0, limit / np.maximum(error, 1e-12))
+    seen = camera.project(pose + position) - keypoints[used]
+    return RootSolution(position, float(np.sqrt((seen**2).sum(axis=1).mean())))
+
+
+def _unsolved(problem: str) -> RootSolution:
+    return RootSolution(np.full(3, np.nan), math.nan, problem)
 
 
 def load_camera(path: str | Path) -> Camera:

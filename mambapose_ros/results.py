@@ -54,16 +54,19 @@ class ResultWriter:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._video = VideoWriter(folder / "annotated.mp4", rate)
-        self._rows: list[dict[str, Any]] = []
+        self._rows: dict[tuple[int, str], dict[str, Any]] = {}
         self._frames = 0
         self._stage_ms: dict[str, list[float]] = {}
         self._assumed_camera = False
 
     def add(self, result: FrameResult) -> None:
         """Append one frame's people."""
-        skeletons = {skeleton.id: skeleton for skeleton in result.skeletons}
         for person in result.keypoints:
-            self._rows.append(self._row(result, person, skeletons.get(person.id)))
+            self._rows[result.frame.stamp_ns, person.id] = self._row(result, person)
+        if result.lifted is not None:
+            for skeleton in result.lifted.skeletons:
+                # Looking ahead, the row is some frames old.
+                self._rows[result.lifted.stamp_ns, skeleton.id].update(_lifted_columns(skeleton))
         for stage, ms in result.stage_ms.items():
             self._stage_ms.setdefault(stage, []).append(ms)
         self._assumed_camera = result.frame.camera.assumed
@@ -73,7 +76,7 @@ class ResultWriter:
     def close(self, **summary: Any) -> dict[str, Any]:
         """Write the files; returns what summary.json holds: ``summary`` and the figures of the run."""
         self._video.close()
-        rows = {name: [row[name] for row in self._rows] for name in _COLUMNS}
+        rows = {name: [row[name] for row in self._rows.values()] for name in _COLUMNS}
         arrays = {
             name: np.array(rows[name], dtype=dtype).reshape(len(self._rows), *shape)
             for name, (dtype, shape) in _COLUMNS.items()
@@ -87,21 +90,29 @@ class ResultWriter:
             "frames_with_people": len(set(rows["frame"])),
             "stage_ms_median": {stage: round(float(np.median(ms)), 2) for stage, ms in self._stage_ms.items()},
             "intrinsics_assumed": self._assumed_camera,
-            "scale_sources": sorted({row["scale_source"] for row in self._rows}),
+            "scale_sources": sorted({row["scale_source"] for row in self._rows.values()}),
         }
         (self._folder / "summary.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         return content
 
-    def _row(self, result: FrameResult, person: PersonKeypoints, skeleton: Skeleton3D | None) -> dict[str, Any]:
+    def _row(self, result: FrameResult, person: PersonKeypoints) -> dict[str, Any]:
         return {
             "frame": self._frames,
             "stamp_ns": result.frame.stamp_ns,
             "id": person.id,
-            "joints": np.full((NUM_JOINTS, 3), np.nan) if skeleton is None else skeleton.joints,
-            "confidence": person.confidence if skeleton is None else skeleton.confidence,
+            "joints": np.full((NUM_JOINTS, 3), np.nan),
+            "confidence": person.confidence,
             "keypoints": np.column_stack([person.xy, person.confidence]),
-            "scale_source": "none" if skeleton is None else skeleton.scale_source,
+            "scale_source": "none",
         }
+
+
+def _lifted_columns(skeleton: Skeleton3D) -> dict[str, Any]:
+    return {
+        "joints": skeleton.joints,
+        "confidence": skeleton.confidence,
+        "scale_source": skeleton.scale_source,
+    }
 
 
 _COLUMNS: dict[str, tuple[Any, tuple[int, ...]]] = {

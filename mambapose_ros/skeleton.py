@@ -53,6 +53,22 @@ FLIP = tuple(
 LEFT = tuple(i for i, name in enumerate(JOINT_NAMES) if name.startswith("left_"))
 RIGHT = tuple(i for i, name in enumerate(JOINT_NAMES) if name.startswith("right_"))
 
+ADULT_STATURE_M = 1.70
+"""Metres; about the mean of women and men."""
+
+_BONE_TO_STATURE = {"knee": 0.245, "ankle": 0.246, "elbow": 0.186, "wrist": 0.146}
+
+BONE_LENGTH_PRIOR: Mapping[int, float] = MappingProxyType(
+    {
+        JOINT_INDEX[f"{side}_{end}"]: ratio * ADULT_STATURE_M
+        for side in ("right", "left")
+        for end, ratio in _BONE_TO_STATURE.items()
+    }
+)
+"""Metres from the parent to each of these joints in an average adult: thighs, shanks, upper and lower arms, on whose
+ends all definitions agree. Ratios to stature: R. Drillis and R. Contini, Body Segment Parameters, New York University
+1966."""
+
 BLAZEPOSE_NAMES = (
     "nose",
     "left_eye_inner",

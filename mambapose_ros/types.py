@@ -76,6 +76,22 @@ class Skeleton3D:
 
 
 @dataclass(frozen=True)
+class LiftedFrame:
+    """The people of one image in space.
+
+    Attributes:
+        stamp_ns, frame_id, camera: of the image they were seen in, an earlier one when the lifter looks ahead; the
+            image itself is not kept.
+        skeletons: the people.
+    """
+
+    stamp_ns: int
+    frame_id: str
+    camera: Camera
+    skeletons: tuple[Skeleton3D, ...]
+
+
+@dataclass(frozen=True)
 class FrameResult:
     """Everything the pipeline found in one frame.
 
@@ -84,7 +100,7 @@ class FrameResult:
         keypoints: the people in the image.
         flow: (H, W, 2) float32 pixels, how far the point seen at a pixel has moved since the previous frame; None = no
             flow.
-        skeletons: the people in space; empty without a lifter.
+        lifted: people in space, of this frame or an earlier one; None without a lifter, or before it has an answer.
         reset_reason: why this frame did not follow the last one; empty when it did.
         stage_ms: wall-clock time of each stage, milliseconds.
     """
@@ -92,6 +108,6 @@ class FrameResult:
     frame: Frame
     keypoints: tuple[PersonKeypoints, ...]
     flow: np.ndarray | None
-    skeletons: tuple[Skeleton3D, ...] = ()
+    lifted: LiftedFrame | None = None
     reset_reason: str = ""
     stage_ms: dict[str, float] = field(default_factory=dict)

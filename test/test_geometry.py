@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mambapose_ros.geometry import Camera, CameraError, load_camera
+from mambapose_ros.geometry import Camera, CameraError, load_camera, solve_root
+from mambapose_ros.synthetic import SyntheticScene
 
 K = np.array([[500.0, 0.0, 320.0], [0.0, 505.0, 240.0], [0.0, 0.0, 1.0]])
 LENSES = {
@@ -67,7 +68,9 @@ def test_resized_camera_sees_the_same_rays(width, height, fov):
     resized = camera.resized(width, height)
     corner, resized_corner = np.array([-0.5, -0.5]), np.array([639.5, 479.5])
     np.testing.assert_allclose(resized.rays(np.array([-0.5, -0.5])), camera.rays(corner), atol=1e-9)
-    np.testing.assert_allclose(resized.rays(np.array([width - 0.5, height - 0.5])), camera.rays(resized_corner), atol=1e-9)
+    np.testing.assert_allclose(
+        resized.rays(np.array([width - 0.5, height - 0.5])), camera.rays(resized_corner), atol=1e-9
+    )
 
 
 def test_field_of_view_is_the_angle_between_the_outer_borders():
@@ -110,7 +113,8 @@ def test_reads_what_camera_calibration_writes(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content", ["", "a: [", "- 1", "image_width: 640", CALIBRATION.replace("640", "x"), CALIBRATION.replace("500.0", "0.0")]
+    "content",
+    ["", "a: [", "- 1", "image_width: 640", CALIBRATION.replace("640", "x"), CALIBRATION.replace("500.0", "0.0")],
 )
 def test_other_files_are_refused_by_name(tmp_path, content):
     path = tmp_path / "broken.yaml"
@@ -122,3 +126,98 @@ def test_other_files_are_refused_by_name(tmp_path, content):
 def test_missing_camera_file_is_named(tmp_path):
     with pytest.raises(CameraError, match=r"nowhere\.yaml"):
         load_camera(tmp_path / "nowhere.yaml")
+
+
+# --- root solve ---------------------------------------------------------------------------------------------------
+
+POSE = np.random.default_rng(3).normal(0.0, (0.25, 0.5, 0.2), (17, 3))
+POSE -= POSE[0]
+
+
+@pytest.mark.parametrize("lens", LENSES)
+@given(x=st.floats(-1.0, 1.0), y=st.floats(-0.5, 0.5), z=st.floats(4.0, 9.0))
+def test_root_is_found_exactly_through_every_lens(lens, x, y, z):
+    camera, root = camera_of(lens), np.array([x, y, z])
+    solution = solve_root(camera, camera.project(POSE + root), POSE, np.ones(17))
+    np.testing.assert_allclose(solution.position, root, atol=1e-5)
+    assert solution.residual_px < 1e-3
+    assert solution.problem == ""
+
+
+def synthetic_people() -> list[tuple[Camera, np.ndarray]]:
+    """Cameras and joints (17, 3) of bodies of several statures in several poses."""
+    scenes = [
+        SyntheticScene(motion=motion, people=1, seed=seed) for seed, motion in enumerate(("walk", "squat", "reach"))
+    ]
+    return [(frame.camera, frame.joints[0]) for scene in scenes for frame in map(scene.render, (0, 20, 40))]
+
+
+def test_synthetic_people_are_placed_within_a_centimetre():
+    for camera, joints in synthetic_people():
+        solution = solve_root(camera, camera.project(joints), joints - joints[0], np.ones(17))
+        assert np.linalg.norm(solution.position - joints[0]) < 0.01
+
+
+def test_three_pixels_of_noise_at_three_metres_cost_less_than_six_centimetres():
+    camera = Camera(640, 480, [[600, 0, 319.5], [0, 600, 239.5], [0, 0, 1]])
+    rng = np.random.default_rng(0)
+    errors = []
+    for _, joints in synthetic_people():
+        relative, root = joints - joints[0], np.array([0.1, 0.0, 3.0])
+        for _ in range(20):
+            noisy = camera.project(relative + root) + rng.normal(0, 3, (17, 2))
+            errors.append(np.linalg.norm(solve_root(camera, noisy, relative, np.ones(17)).position - root))
+    assert np.median(errors) < 0.06
+
+
+def test_reprojection_agrees_with_the_keypoints_and_outliers_hardly_matter():
+    camera, root = camera_of("plumb_bob"), np.array([0.3, -0.1, 4.0])
+    keypoints = camera.project(POSE + root)
+    keypoints[5] += (80.0, -60.0)
+    solution = solve_root(camera, keypoints, POSE, np.ones(17))
+    np.testing.assert_allclose(solution.position, root, atol=0.03)
+    others = np.arange(17) != 5
+    assert np.abs(camera.project(POSE + solution.position) - keypoints)[others].max() < 3.0
+
+
+def test_weights_of_zero_and_missing_joints_are_not_used():
+    camera, root = camera_of("none"), np.array([0.3, -0.1, 4.0])
+    keypoints, weights = camera.project(POSE + root), np.ones(17)
+    keypoints[3], weights[3] = (9000.0, -9000.0), 0.0
+    keypoints[7] = np.nan
+    np.testing.assert_allclose(solve_root(camera, keypoints, POSE, weights).position, root, atol=1e-6)
+
+
+def test_two_joints_are_enough():
+    camera, root, weights = camera_of("none"), np.array([0.3, -0.1, 4.0]), np.zeros(17)
+    weights[[2, 10]] = 1.0
+    np.testing.assert_allclose(solve_root(camera, camera.project(POSE + root), POSE, weights).position, root, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda keypoints, pose, weights: weights.fill(0.0), "fewer than two"),
+        (lambda keypoints, pose, weights: keypoints[1:].fill(np.nan), "fewer than two"),
+        (lambda keypoints, pose, weights: keypoints.fill(100.0), "one ray"),
+        (lambda keypoints, pose, weights: pose.fill(0.0), "one ray"),
+        (lambda keypoints, pose, weights: np.negative(pose, out=pose), "behind the camera"),
+    ],
+)
+def test_what_cannot_be_solved_says_why(change, problem):
+    camera, weights = camera_of("none"), np.ones(17)
+    pose = POSE * (1.0, 1.0, 0.0)  # flat, so that its mirror image is a body behind the camera and nothing else
+    keypoints = camera.project(pose + (0.0, 0.0, 3.0))
+    change(keypoints, pose, weights)
+    solution = solve_root(camera, keypoints, pose, weights)
+    assert problem in solution.problem
+    assert np.isnan(solution.position).all()
+
+
+@given(st.integers(0, 10_000))
+def test_any_input_is_solved_or_refused(seed):
+    rng = np.random.default_rng(seed)
+    keypoints, pose = rng.normal(0, 10 ** rng.uniform(-2, 4), (17, 2)), rng.normal(0, 10 ** rng.uniform(-3, 2), (17, 3))
+    keypoints[rng.random(17) < 0.3] = np.nan
+    solution = solve_root(camera_of("rational_polynomial"), keypoints, pose, rng.random(17))
+    assert bool(solution.problem) == np.isnan(solution.position).any()

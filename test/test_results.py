@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from mambapose_ros.geometry import Camera
 from mambapose_ros.results import ResultWriter
 from mambapose_ros.skeleton import JOINT_NAMES
-from mambapose_ros.types import Frame, FrameResult, PersonKeypoints, Skeleton3D
+from mambapose_ros.types import Frame, FrameResult, LiftedFrame, PersonKeypoints, Skeleton3D
 
 
 def result_of(stamp_ns: int, ids: tuple[str, ...], lifted: tuple[str, ...] = ()) -> FrameResult:
@@ -15,7 +16,9 @@ def result_of(stamp_ns: int, ids: tuple[str, ...], lifted: tuple[str, ...] = ())
     xy = np.linspace(5, 40, 34).reshape(17, 2)
     people = tuple(PersonKeypoints(xy + i, np.full(17, 0.5), name) for i, name in enumerate(ids))
     skeletons = tuple(Skeleton3D(name, np.full((17, 3), 2.0), np.full(17, 0.75), "learned") for name in lifted)
-    return FrameResult(frame, people, None, skeletons, stage_ms={"keypoints": 10.0})
+    return FrameResult(
+        frame, people, None, LiftedFrame(stamp_ns, "cam", frame.camera, skeletons), stage_ms={"keypoints": 10.0}
+    )
 
 
 def test_one_row_per_person_and_frame(tmp_path):
@@ -56,3 +59,14 @@ def test_a_run_without_people_writes_empty_columns(tmp_path):
     assert written["joints"].shape == (0, 17, 3)
     assert written["keypoints"].shape == (0, 17, 3)
     assert written["id"].shape == (0,)
+
+
+def test_skeletons_of_an_earlier_frame_join_its_row(tmp_path):
+    writer = ResultWriter(tmp_path, rate=30.0)
+    first, second = result_of(0, ("p1",), lifted=("p1",)), result_of(33_000_000, ("p1",))
+    writer.add(replace(first, lifted=None))
+    writer.add(replace(second, lifted=first.lifted))
+    writer.close()
+    joints = np.load(tmp_path / "skeletons.npz")["joints"]
+    np.testing.assert_array_equal(joints[0], 2.0)
+    assert np.isnan(joints[1]).all()

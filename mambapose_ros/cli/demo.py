@@ -11,7 +11,9 @@ from mambapose_ros.errors import UserError
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("--source", default="synthetic:walk", help="FILE, FOLDER, INDEX of a webcam, or synthetic[:MOTION]")
+    parser.add_argument(
+        "--source", default="synthetic:walk", help="FILE, FOLDER, INDEX of a webcam, or synthetic[:MOTION]"
+    )
     parser.add_argument("--camera-info", default="", help="YAML that camera_calibration wrote")
     parser.add_argument("--seconds", type=float, default=15.0, help="how long (%(default)s)")
     parser.add_argument("--output", type=Path, default=Path("demo"), help="folder for the results (%(default)s)")

@@ -25,6 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--detector", default="mediapipe", help="2D front end (%(default)s)")
     parser.add_argument("--flow", default="dis", help="optical flow: dis or off (%(default)s)")
     parser.add_argument("--max-people", type=int, default=4, help="people to follow (%(default)s)")
+    parser.add_argument("--weights", default="", help="released PoseMamba checkpoint to lift with; without, no 3D")
+    parser.add_argument("--window", type=int, default=27, help="frames that the lifter sees (%(default)s)")
+    parser.add_argument("--lookahead", type=int, default=0, help="frames that 3D lies back (%(default)s)")
     parser.add_argument("--people", type=int, default=1, help="people in a synthetic scene (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of a synthetic scene (%(default)s)")
 
@@ -44,7 +47,8 @@ def run(arguments: argparse.Namespace) -> int:
     if seconds is None and arguments.source.startswith("synthetic"):
         seconds = SYNTHETIC_SECONDS
     try:
-        pipeline = Pipeline.create(arguments.detector, arguments.flow, arguments.max_people)
+        stages = ("detector", "flow", "max_people", "weights", "window", "lookahead")
+        pipeline = Pipeline.create(**{name: getattr(arguments, name) for name in stages})
         writer = ResultWriter(arguments.output, source.rate)
     except (ValueError, OSError) as error:
         raise UserError(str(error)) from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from builtin_interfaces.msg import Time
@@ -25,7 +25,7 @@ from mambapose_ros.msg import (
     PersonKeypoints as PersonKeypointsMsg,
 )
 from mambapose_ros.skeleton import JOINT_NAMES, PARENTS
-from mambapose_ros.types import Frame, PersonKeypoints, Skeleton3D
+from mambapose_ros.types import PersonKeypoints, Skeleton3D
 
 SCALE_SOURCES = {
     "none": Skeleton.SCALE_NONE,
@@ -47,7 +47,15 @@ def ns_to_stamp(ns: int) -> Time:
     return Time(sec=sec, nanosec=nanosec)
 
 
-def frame_header(frame: Frame) -> Header:
+class Seen(Protocol):
+    """An image, or what is known of it."""
+
+    stamp_ns: int
+    frame_id: str
+    camera: Camera
+
+
+def frame_header(frame: Seen) -> Header:
     """The header of a result: its image's stamp and frame."""
     return Header(stamp=ns_to_stamp(frame.stamp_ns), frame_id=frame.frame_id)
 
@@ -154,7 +162,7 @@ def camera_to_info(camera: Camera, header: Header) -> CameraInfo:
     )
 
 
-def keypoints_to_msg(frame: Frame, people: Sequence[PersonKeypoints]) -> PersonKeypointsArray:
+def keypoints_to_msg(frame: Seen, people: Sequence[PersonKeypoints]) -> PersonKeypointsArray:
     """The message of the people in an image."""
     camera = frame.camera
     return PersonKeypointsArray(
@@ -195,7 +203,7 @@ def keypoints_from_msg(message: PersonKeypointsArray) -> tuple[PersonKeypoints, 
 
 
 def skeletons_to_msg(
-    frame: Frame, skeletons: Sequence[Skeleton3D], people: Sequence[PersonKeypoints] = ()
+    frame: Seen, skeletons: Sequence[Skeleton3D], people: Sequence[PersonKeypoints] = ()
 ) -> SkeletonArray:
     """The message of the people in space; ``people`` gives their regions in the image."""
     regions = {person.id: _roi(person, frame.camera) for person in people}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -189,10 +190,8 @@ def run_demo(options: DemoOptions) -> int:
 
 
 def _spin(node: Node) -> None:
-    try:
+    with contextlib.suppress(ExternalShutdownException):
         rclpy.spin(node)
-    except ExternalShutdownException:
-        pass
 
 
 def _wait_for_first_result(monitor: Monitor, processes: list[_Process]) -> None:

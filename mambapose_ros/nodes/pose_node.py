@@ -40,6 +40,9 @@ PARAMETERS = (
     ParameterSpec("detector", "mediapipe", "2D front end", choices=tuple(DETECTORS)),
     ParameterSpec("flow", "dis", "optical flow", choices=("dis", "off")),
     ParameterSpec("max_people", 4, "people to follow; the most confident ones when there are more", range=(1, 32)),
+    ParameterSpec("weights", "", "released PoseMamba checkpoint to lift with; empty = no skeletons"),
+    ParameterSpec("window", 27, "frames that the lifter sees", range=(1, 243)),
+    ParameterSpec("lookahead", 0, "frames that skeletons lie back; more is more accurate, and later", range=(0, 121)),
     ParameterSpec("image_transport", "raw", "subscribe image or image/compressed", choices=("raw", "compressed")),
     ParameterSpec("timeout", 1.0, "seconds without an image until diagnostics warn", range=(0.1, 60.0)),
 )
@@ -77,7 +80,8 @@ class PoseNode(LifecycleNode):
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the models; FAILURE with the reason in the log when that is not possible."""
-        chosen = {name: self.parameters[name] for name in ("detector", "flow", "max_people")}
+        stages = ("detector", "flow", "max_people", "weights", "window", "lookahead")
+        chosen = {name: self.parameters[name] for name in stages}
         try:
             self._pipeline = Pipeline.create(**chosen)
         except Exception as error:  # whatever a model library throws, the node says it and stays alive
@@ -85,7 +89,9 @@ class PoseNode(LifecycleNode):
             return TransitionCallbackReturn.FAILURE
         self._state_name = "inactive"
         described = ", ".join(f"{name}: {value}" for name, value in chosen.items())
-        self.get_logger().info(f"configured on the CPU with {described}; no lifter yet, so no skeletons")
+        self.get_logger().info(f"configured on the CPU with {described}")
+        if not chosen["weights"]:
+            self.get_logger().info("no weights given: keypoints are published, skeletons are not")
         return TransitionCallbackReturn.SUCCESS
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -190,8 +196,8 @@ class PoseNode(LifecycleNode):
         self._keypoints_publisher.publish(keypoints_to_msg(result.frame, result.keypoints))
         age_ns = self.get_clock().now().nanoseconds - result.frame.stamp_ns
         self.statistics.record_result(age_ns * 1e-9, result.stage_ms)
-        if self._pipeline.lifts:
-            message = skeletons_to_msg(result.frame, result.skeletons, result.keypoints)
+        if result.lifted is not None:
+            message = skeletons_to_msg(result.lifted, result.lifted.skeletons, result.keypoints)
             self._skeletons_publisher.publish(message)
         self._publish_annotated(result)
 

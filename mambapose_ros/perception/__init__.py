@@ -6,11 +6,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mambapose_ros.perception.lifter import Lifter
     from mambapose_ros.perception.pipeline import Pipeline
 
-__all__ = ["Pipeline"]
+__all__ = ["Lifter", "Pipeline"]
 
-_MODULES = {"Pipeline": "pipeline"}
+_MODULES = {"Lifter": "lifter", "Pipeline": "pipeline"}
 
 
 def __getattr__(name: str) -> Any:

@@ -39,7 +39,7 @@ class DISFlow:
         if previous is None or previous.shape != current.shape:
             return None
         # From now to before: flow on the current grid, with the opposite sign.
-        return -self._dis.calc(current, previous, None)
+        return -self._dis.calc(current, previous, None)  # type: ignore[call-overload]  # None: no initial flow
 
     def reset(self) -> None:
         self._previous = None

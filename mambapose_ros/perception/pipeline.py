@@ -12,7 +12,7 @@ import numpy as np
 from mambapose_ros.perception.flow import FlowEstimator, make_flow
 from mambapose_ros.perception.keypoints import KeypointDetector, make_detector
 from mambapose_ros.perception.tracker import Tracker
-from mambapose_ros.types import Frame, FrameResult, PersonKeypoints, Skeleton3D
+from mambapose_ros.types import Frame, FrameResult, LiftedFrame, PersonKeypoints
 
 MAX_GAP_S = 1.0
 """Longest time between two images that still counts as one movement."""
@@ -21,10 +21,8 @@ MAX_GAP_S = 1.0
 class SkeletonLifter(Protocol):
     """Turns the people of one image, and what it remembers of them, into 3D."""
 
-    def __call__(
-        self, frame: Frame, people: Sequence[PersonKeypoints], flow: np.ndarray | None
-    ) -> tuple[Skeleton3D, ...]:
-        """The people's joints in metres, camera optical frame, at this frame's stamp."""
+    def __call__(self, frame: Frame, people: Sequence[PersonKeypoints], flow: np.ndarray | None) -> LiftedFrame | None:
+        """The people of this frame in space or, looking ahead, of an earlier one; None while there is no such frame."""
 
     def reset(self) -> None:
         """Forget earlier images: what comes next does not follow them."""
@@ -54,19 +52,31 @@ class Pipeline:
         self._last_stamp_ns: int | None = None
 
     @classmethod
-    def create(cls, detector: str = "mediapipe", flow: str = "dis", max_people: int = 4) -> Pipeline:
+    def create(
+        cls,
+        detector: str = "mediapipe",
+        flow: str = "dis",
+        max_people: int = 4,
+        weights: str = "",
+        window: int = 27,
+        lookahead: int = 0,
+    ) -> Pipeline:
         """The pipeline of these names.
 
-        Raises:
-            ValueError: for unknown names.
-            DetectorUnavailable: when the front end is not installed.
-        """
-        return cls(make_detector(detector), flow=make_flow(flow), tracker=Tracker(max_people=max_people))
+        Args:
+            detector: a key of ``keypoints.DETECTORS``.
+            flow: as ``make_flow``.
+            max_people: people to follow.
+            weights: a released PoseMamba checkpoint to lift with; empty = results have no skeletons.
+            window, lookahead: of the lifter, frames.
 
-    @property
-    def lifts(self) -> bool:
-        """Whether results have skeletons."""
-        return self._lifter is not None
+        Raises:
+            ValueError: for unknown names, or a window that the network does not take.
+            DetectorUnavailable: when the front end is not installed.
+            CheckpointError: when the checkpoint cannot be used.
+        """
+        lifter = _make_lifter(weights, window, lookahead) if weights else None
+        return cls(make_detector(detector), make_flow(flow), lifter, Tracker(max_people=max_people))
 
     def __call__(self, frame: Frame) -> FrameResult:
         """Find the people in the next frame.
@@ -88,15 +98,15 @@ class Pipeline:
                 flow = self._flow(frame.image)
         with _timed(stage_ms, "tracker"):
             people = self._tracker(frame.stamp_ns, found)
-        skeletons: tuple[Skeleton3D, ...] = ()
+        lifted = None
         if self._lifter is not None:
             with _timed(stage_ms, "lifter"):
-                skeletons = self._lifter(frame, people, flow)
+                lifted = self._lifter(frame, people, flow)
         return FrameResult(
             frame=frame,
             keypoints=people,
             flow=flow,
-            skeletons=skeletons,
+            lifted=lifted,
             reset_reason=reset_reason,
             stage_ms=stage_ms,
         )
@@ -111,6 +121,14 @@ class Pipeline:
     def close(self) -> None:
         """Give back what the stages hold; the pipeline is not used again."""
         self._detector.close()
+
+
+def _make_lifter(weights: str, window: int, lookahead: int) -> SkeletonLifter:
+    # torch takes a second to import, so only where it is needed.
+    from mambapose_ros.models import load_official_checkpoint
+    from mambapose_ros.perception.lifter import Lifter, OfficialPoseMamba
+
+    return Lifter(OfficialPoseMamba(load_official_checkpoint(weights)), window, lookahead)
 
 
 def discontinuity(previous_ns: int | None, stamp_ns: int) -> str:

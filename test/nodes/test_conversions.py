@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from mambapose_ros.msg import Joint3D, Skeleton
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
 from mambapose_ros.geometry import Camera, CameraError
 from mambapose_ros.image_encoding import ENCODINGS, ImageError, decode_image
-from mambapose_ros.msg import Joint3D, Skeleton
 from mambapose_ros.nodes import conversions
 from mambapose_ros.nodes.conversions import (
     camera_from_info,
@@ -64,7 +64,9 @@ def test_messages_of_every_encoding_give_the_pixels_of_decode_image(encoding, is
     np.testing.assert_array_equal(image_to_rgb(message), expected)
 
 
-@pytest.mark.parametrize("encoding", ["rgb8", "bgr8", "rgba8", "bgra8", "mono8", "mono16", "bayer_rggb8", "bayer_grbg8"])
+@pytest.mark.parametrize(
+    "encoding", ["rgb8", "bgr8", "rgba8", "bgra8", "mono8", "mono16", "bayer_rggb8", "bayer_grbg8"]
+)
 def test_cv_bridge_gives_the_same_pixels(encoding):
     bridge = conversions._cv_bridge()
     if bridge is None:

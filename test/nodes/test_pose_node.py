@@ -5,12 +5,12 @@ import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
+from mambapose_ros.msg import PersonKeypointsArray
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from ros_harness import NodeProcess
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
-from mambapose_ros.msg import PersonKeypointsArray
 from mambapose_ros.nodes.conversions import (
     camera_to_info,
     image_to_rgb,
@@ -138,7 +138,9 @@ BAD_IMAGES = {
 
 @pytest.mark.parametrize("cause", BAD_IMAGES)
 def test_bad_images_are_dropped_counted_and_reported_and_good_ones_go_on(camera, pose_node, cause):
-    camera.send_until(lambda: BAD_IMAGES[cause], lambda: camera.value(f"dropped: {cause}"), f"diagnostics count {cause}")
+    camera.send_until(
+        lambda: BAD_IMAGES[cause], lambda: camera.value(f"dropped: {cause}"), f"diagnostics count {cause}"
+    )
     assert f"frame dropped (1 so far): {cause}: " in pose_node.output()
     camera.results.clear()
     camera.send_image_until(TRUTH.image, lambda: camera.results, "a result after bad images")

@@ -1,11 +1,11 @@
 import cv2
 import numpy as np
 import pytest
+from mambapose_ros.msg import PersonKeypointsArray, Skeleton, SkeletonArray
 from rclpy.qos import qos_profile_sensor_data
 from ros_harness import NodeProcess
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from mambapose_ros.msg import PersonKeypointsArray, Skeleton, SkeletonArray
 from mambapose_ros.nodes.conversions import compressed_to_rgb, image_to_rgb, keypoints_from_msg, stamp_to_ns
 from mambapose_ros.synthetic import SyntheticScene
 

@@ -8,7 +8,7 @@ from mambapose_ros.perception import Pipeline
 from mambapose_ros.perception.keypoints import DetectorUnavailable, make_detector
 from mambapose_ros.perception.pipeline import discontinuity
 from mambapose_ros.sources import open_source
-from mambapose_ros.types import Frame, PersonKeypoints, Skeleton3D
+from mambapose_ros.types import Frame, LiftedFrame, PersonKeypoints, Skeleton3D
 
 SECOND = 1_000_000_000
 
@@ -35,7 +35,8 @@ class RecordingLifter:
 
     def __call__(self, frame, people, flow):
         self.seen.append(tuple(person.id for person in people))
-        return tuple(Skeleton3D(person.id, np.zeros((17, 3)), np.ones(17), "none") for person in people)
+        skeletons = (Skeleton3D(person.id, np.zeros((17, 3)), np.ones(17), "none") for person in people)
+        return LiftedFrame(frame.stamp_ns, frame.frame_id, frame.camera, tuple(skeletons))
 
     def reset(self):
         self.seen.append(("reset",))
@@ -71,13 +72,13 @@ def test_ids_stay_while_time_runs_on_and_are_new_after_a_jump():
     assert detector.resets == 3
     reset = ("reset",)
     assert lifter.seen == [("p1",), ("p1",), reset, ("p2",), reset, ("p3",), ("p3",), reset, ("p4",)]
-    assert [skeleton.id for skeleton in results[0].skeletons] == ["p1"]
+    assert [skeleton.id for skeleton in results[0].lifted.skeletons] == ["p1"]
 
 
 def test_stages_are_timed_and_may_be_left_out():
     result = Pipeline(FixedDetector())(frame_at(0))
     assert result.flow is None
-    assert result.skeletons == ()
+    assert result.lifted is None
     assert set(result.stage_ms) == {"keypoints", "tracker"}
 
 
@@ -89,7 +90,7 @@ def test_unknown_stages_are_refused_with_the_known_ones(name, what):
 
 def test_a_front_end_that_is_not_installed_says_so(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "mediapipe", None)
-    with pytest.raises(DetectorUnavailable, match="Python 3.10-3.12"):
+    with pytest.raises(DetectorUnavailable, match=r"Python 3\.10-3\.12"):
         make_detector("mediapipe")
 
 
