@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--detector", default="mediapipe", help="2D front end (%(default)s)")
     parser.add_argument("--flow", default="dis", help="optical flow: dis or off (%(default)s)")
     parser.add_argument("--max-people", type=int, default=4, help="people to follow (%(default)s)")
-    parser.add_argument("--weights", default="", help="released PoseMamba checkpoint to lift with; without, no 3D")
+    parser.add_argument("--weights", default="", help="name or file of a PoseMamba checkpoint; without, no 3D")
     parser.add_argument("--window", type=int, default=27, help="frames that the lifter sees (%(default)s)")
     parser.add_argument("--lookahead", type=int, default=0, help="frames that 3D lies back (%(default)s)")
     parser.add_argument("--people", type=int, default=1, help="people in a synthetic scene (%(default)s)")

@@ -67,13 +67,13 @@ class Pipeline:
             detector: a key of ``keypoints.DETECTORS``.
             flow: as ``make_flow``.
             max_people: people to follow.
-            weights: a released PoseMamba checkpoint to lift with; empty = results have no skeletons.
+            weights: name or file of a PoseMamba checkpoint to lift with; empty = results have no skeletons.
             window, lookahead: of the lifter, frames.
 
         Raises:
             ValueError: for unknown names, or a window that the network does not take.
             DetectorUnavailable: when the front end is not installed.
-            CheckpointError: when the checkpoint cannot be used.
+            WeightsError, CheckpointError: when the checkpoint is not there, or cannot be used.
         """
         lifter = _make_lifter(weights, window, lookahead) if weights else None
         return cls(make_detector(detector), make_flow(flow), lifter, Tracker(max_people=max_people))
@@ -127,8 +127,9 @@ def _make_lifter(weights: str, window: int, lookahead: int) -> SkeletonLifter:
     # torch takes a second to import, so only where it is needed.
     from mambapose_ros.models import load_official_checkpoint
     from mambapose_ros.perception.lifter import Lifter, OfficialPoseMamba
+    from mambapose_ros.weights import locate
 
-    return Lifter(OfficialPoseMamba(load_official_checkpoint(weights)), window, lookahead)
+    return Lifter(OfficialPoseMamba(load_official_checkpoint(locate(weights))), window, lookahead)
 
 
 def discontinuity(previous_ns: int | None, stamp_ns: int) -> str:

@@ -5,7 +5,7 @@ import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
-from mambapose_ros.msg import PersonKeypointsArray
+from mambapose_ros.msg import PersonKeypointsArray, Skeleton, SkeletonArray
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from ros_harness import NodeProcess
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
@@ -262,6 +262,29 @@ def test_a_node_that_does_not_start_by_itself_says_so_and_can_be_led_through_its
             listener.spin_until(lambda: camera.images.get_subscription_count() == 0, "the subscription is closed")
         assert call(GetState, "get_state", GetState.Request()).current_state.label == "unconfigured"
         assert node.stop() == 0
+
+
+def test_with_weights_skeletons_carry_the_stamp_of_the_image_that_they_are_about(listener, shared):
+    weights = shared / "golden" / "posemamba_tiny_d32_n2_T9_official_layout.bin"
+    with NodeProcess("pose_node", "/lifting", weights=weights, window=9, lookahead=2):
+        camera = Camera(listener, "/lifting")
+        skeletons = listener.hear(SkeletonArray, "/lifting/skeletons")
+        camera.connect()
+        camera.send_image_until(TRUTH.image, lambda: len(skeletons) >= 3 and len(camera.results) >= 5, "3 skeletons")
+    stamps = [stamp_to_ns(result.header.stamp) for result in camera.results]
+    for message in skeletons:
+        assert stamp_to_ns(message.header.stamp) in stamps
+        assert message.header.frame_id == "optical"
+        assert tuple(message.joint_names) == JOINT_NAMES
+        assert all(skeleton.scale_source == Skeleton.SCALE_BONE_PRIOR for skeleton in message.skeletons)
+        assert all(skeleton.intrinsics_assumed for skeleton in message.skeletons)
+
+
+def test_weights_that_are_not_there_leave_the_node_unconfigured_with_the_reason(listener):
+    with NodeProcess("pose_node", "/weightless", weights="posemamba-s") as node:
+        camera = Camera(listener, "/weightless")
+        listener.spin_until(lambda: camera.status() and "unconfigured" in camera.status().message, "a warning")
+        assert "run `mambapose download posemamba-s`" in node.output()
 
 
 @pytest.mark.parametrize(
