@@ -67,12 +67,20 @@ def image_to_rgb(message: Image) -> np.ndarray:
         ImageError: when the message is no image.
     """
     bridge = _cv_bridge()
-    if bridge is None or message.encoding not in ENCODINGS or message.encoding.startswith("8UC"):
+    if bridge is None or not _cv_bridge_can(message):
         return _decode(message)
     try:
         return bridge.imgmsg_to_cv2(message, "rgb8")
     except Exception:  # cv_bridge fails with what its C++ part throws; ours says what is wrong, or can do it
         return _decode(message)
+
+
+def _cv_bridge_can(message: Image) -> bool:
+    """Whether cv_bridge converts such an image to RGB: 8UC3 has no colours to it, and it shears padded rows."""
+    layout = ENCODINGS.get(message.encoding)
+    if layout is None or message.encoding.startswith("8UC"):
+        return False
+    return message.step % (layout.channels * np.dtype(layout.dtype).itemsize) == 0
 
 
 def _decode(message: Image) -> np.ndarray:

@@ -64,18 +64,17 @@ def test_messages_of_every_encoding_give_the_pixels_of_decode_image(encoding, is
     np.testing.assert_array_equal(image_to_rgb(message), expected)
 
 
-@pytest.mark.parametrize(
-    "encoding", ["rgb8", "bgr8", "rgba8", "bgra8", "mono8", "mono16", "bayer_rggb8", "bayer_grbg8"]
-)
-def test_cv_bridge_gives_the_same_pixels(encoding):
-    bridge = conversions._cv_bridge()
-    if bridge is None:
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("padding", [0, 24, 1])
+def test_cv_bridge_gives_the_same_pixels(encoding, padding):
+    if conversions._cv_bridge() is None:
         pytest.skip("cv_bridge: source a ROS 2 installation that has it")
     layout = ENCODINGS[encoding]
-    step = 64 * layout.channels * np.dtype(layout.dtype).itemsize
-    message = Image(encoding=encoding, width=64, height=48, step=step)
-    message.data.frombytes(np.random.default_rng(0).integers(0, 256, 48 * step, dtype=np.uint8).tobytes())
-    np.testing.assert_array_equal(bridge.imgmsg_to_cv2(message, "rgb8"), conversions._decode(message))
+    step = 64 * layout.channels * np.dtype(layout.dtype).itemsize + padding
+    for is_bigendian in (False, True):
+        message = Image(encoding=encoding, width=64, height=48, step=step, is_bigendian=is_bigendian)
+        message.data.frombytes(np.random.default_rng(0).integers(0, 256, 48 * step, dtype=np.uint8).tobytes())
+        np.testing.assert_array_equal(image_to_rgb(message), conversions._decode(message))
 
 
 def test_an_empty_message_is_refused():

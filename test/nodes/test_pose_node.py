@@ -280,7 +280,8 @@ def test_with_weights_skeletons_carry_the_stamp_of_the_image_that_they_are_about
         assert all(skeleton.intrinsics_assumed for skeleton in message.skeletons)
 
 
-def test_weights_that_are_not_there_leave_the_node_unconfigured_with_the_reason(listener):
+def test_weights_that_are_not_there_leave_the_node_unconfigured_with_the_reason(listener, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
     with NodeProcess("pose_node", "/weightless", weights="posemamba-s") as node:
         camera = Camera(listener, "/weightless")
         listener.spin_until(lambda: camera.status() and "unconfigured" in camera.status().message, "a warning")
