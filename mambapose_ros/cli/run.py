@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from mambapose_ros.errors import UserError
+from mambapose_ros.perception.device import DEVICES
 
 SYNTHETIC_SECONDS = 10.0
 """How long the synthetic person, who never stops, is watched unless asked otherwise."""
@@ -28,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights", default="", help="name or file of a PoseMamba checkpoint; without, no 3D")
     parser.add_argument("--window", type=int, default=27, help="frames that the lifter sees (%(default)s)")
     parser.add_argument("--lookahead", type=int, default=0, help="frames that 3D lies back (%(default)s)")
+    parser.add_argument("--device", default="auto", choices=DEVICES, help="where networks run (%(default)s)")
     parser.add_argument("--people", type=int, default=1, help="people in a synthetic scene (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of a synthetic scene (%(default)s)")
 
@@ -37,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     from rich.progress import Progress
 
     from mambapose_ros.geometry import load_camera
-    from mambapose_ros.perception import Pipeline
+    from mambapose_ros.perception import Pipeline, PipelineOptions
     from mambapose_ros.results import ResultWriter
     from mambapose_ros.sources import SourceOptions, open_source
 
@@ -47,8 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     if seconds is None and arguments.source.startswith("synthetic"):
         seconds = SYNTHETIC_SECONDS
     try:
-        stages = ("detector", "flow", "max_people", "weights", "window", "lookahead")
-        pipeline = Pipeline.create(**{name: getattr(arguments, name) for name in stages})
+        pipeline = Pipeline.create(PipelineOptions.pick(vars(arguments)))
         writer = ResultWriter(arguments.output, source.rate)
     except (ValueError, OSError) as error:
         raise UserError(str(error)) from error

@@ -31,7 +31,8 @@ from mambapose_ros.nodes.parameters import ParameterSpec, declare_parameters
 from mambapose_ros.nodes.spin import spin_node, steady_timer
 from mambapose_ros.nodes.statistics import StreamStatistics
 from mambapose_ros.nodes.throttle import ThrottledWarnings
-from mambapose_ros.perception import Pipeline
+from mambapose_ros.perception import Pipeline, PipelineOptions
+from mambapose_ros.perception.device import DEVICES
 from mambapose_ros.perception.keypoints import DETECTORS
 from mambapose_ros.types import Frame, FrameResult
 
@@ -43,6 +44,7 @@ PARAMETERS = (
     ParameterSpec("weights", "", "name or file of a PoseMamba checkpoint to lift with; empty = no skeletons"),
     ParameterSpec("window", 27, "frames that the lifter sees", range=(1, 243)),
     ParameterSpec("lookahead", 0, "frames that skeletons lie back; more is more accurate, and later", range=(0, 121)),
+    ParameterSpec("device", "auto", "where networks run; auto = a GPU when there is one", choices=DEVICES),
     ParameterSpec("image_transport", "raw", "subscribe image or image/compressed", choices=("raw", "compressed")),
     ParameterSpec("timeout", 1.0, "seconds without an image until diagnostics warn", range=(0.1, 60.0)),
 )
@@ -80,17 +82,15 @@ class PoseNode(LifecycleNode):
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the models; FAILURE with the reason in the log when that is not possible."""
-        stages = ("detector", "flow", "max_people", "weights", "window", "lookahead")
-        chosen = {name: self.parameters[name] for name in stages}
+        options = PipelineOptions.pick(self.parameters)
         try:
-            self._pipeline = Pipeline.create(**chosen)
+            self._pipeline = Pipeline.create(options)
         except Exception as error:  # whatever a model library throws, the node says it and stays alive
             self.get_logger().error(f"cannot configure: {error}")
             return TransitionCallbackReturn.FAILURE
         self._state_name = "inactive"
-        described = ", ".join(f"{name}: {value}" for name, value in chosen.items())
-        self.get_logger().info(f"configured on the CPU with {described}")
-        if not chosen["weights"]:
+        self.get_logger().info(f"configured with {options}")
+        if not options.weights:
             self.get_logger().info("no weights given: keypoints are published, skeletons are not")
         return TransitionCallbackReturn.SUCCESS
 
@@ -123,6 +123,7 @@ class PoseNode(LifecycleNode):
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """End in good order from any state."""
         self.close()
+        self._state_name = "finalized"
         return TransitionCallbackReturn.SUCCESS
 
     def close(self) -> None:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mambapose_ros.perception.lifter import Lifter
-    from mambapose_ros.perception.pipeline import Pipeline
+    from mambapose_ros.perception.pipeline import Pipeline, PipelineOptions
 
-__all__ = ["Lifter", "Pipeline"]
+__all__ = ["Lifter", "Pipeline", "PipelineOptions"]
 
-_MODULES = {"Lifter": "lifter", "Pipeline": "pipeline"}
+_MODULES = {"Lifter": "lifter", "Pipeline": "pipeline", "PipelineOptions": "pipeline"}
 
 
 def __getattr__(name: str) -> Any:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Protocol
+from dataclasses import dataclass, fields
+from typing import Any, Protocol
 
 import numpy as np
 
+from mambapose_ros.perception.device import resolve_device
 from mambapose_ros.perception.flow import FlowEstimator, make_flow
 from mambapose_ros.perception.keypoints import KeypointDetector, make_detector
 from mambapose_ros.perception.tracker import Tracker
@@ -16,6 +18,34 @@ from mambapose_ros.types import Frame, FrameResult, LiftedFrame, PersonKeypoints
 
 MAX_GAP_S = 1.0
 """Longest time between two images that still counts as one movement."""
+
+
+@dataclass(frozen=True)
+class PipelineOptions:
+    """Which stages a pipeline has.
+
+    Attributes:
+        detector: 2D front end, a key of ``keypoints.DETECTORS``.
+        flow: optical flow, as ``make_flow``.
+        max_people: people to follow; the most confident ones when there are more.
+        weights: name or file of a PoseMamba checkpoint to lift with; empty = results have no skeletons.
+        window: frames that the lifter sees.
+        lookahead: frames that skeletons lie back.
+        device: where networks run, one of ``device.DEVICES``.
+    """
+
+    detector: str = "mediapipe"
+    flow: str = "dis"
+    max_people: int = 4
+    weights: str = ""
+    window: int = 27
+    lookahead: int = 0
+    device: str = "auto"
+
+    @classmethod
+    def pick(cls, values: Mapping[str, Any]) -> PipelineOptions:
+        """The options among values that have more in them."""
+        return cls(**{option.name: values[option.name] for option in fields(cls)})
 
 
 class SkeletonLifter(Protocol):
@@ -52,31 +82,17 @@ class Pipeline:
         self._last_stamp_ns: int | None = None
 
     @classmethod
-    def create(
-        cls,
-        detector: str = "mediapipe",
-        flow: str = "dis",
-        max_people: int = 4,
-        weights: str = "",
-        window: int = 27,
-        lookahead: int = 0,
-    ) -> Pipeline:
-        """The pipeline of these names.
-
-        Args:
-            detector: a key of ``keypoints.DETECTORS``.
-            flow: as ``make_flow``.
-            max_people: people to follow.
-            weights: name or file of a PoseMamba checkpoint to lift with; empty = results have no skeletons.
-            window, lookahead: of the lifter, frames.
+    def create(cls, options: PipelineOptions | None = None) -> Pipeline:
+        """The pipeline of these options; the default ones need neither a download nor a GPU.
 
         Raises:
             ValueError: for unknown names, or a window that the network does not take.
-            DetectorUnavailable: when the front end is not installed.
-            WeightsError, CheckpointError: when the checkpoint is not there, or cannot be used.
+            UserError: when what was asked for is not on this machine: a front end, weights, a GPU.
         """
-        lifter = _make_lifter(weights, window, lookahead) if weights else None
-        return cls(make_detector(detector), make_flow(flow), lifter, Tracker(max_people=max_people))
+        options = options or PipelineOptions()
+        lifter = _make_lifter(options) if options.weights else None
+        detector, flow = make_detector(options.detector), make_flow(options.flow)
+        return cls(detector, flow, lifter, Tracker(max_people=options.max_people))
 
     def __call__(self, frame: Frame) -> FrameResult:
         """Find the people in the next frame.
@@ -123,13 +139,17 @@ class Pipeline:
         self._detector.close()
 
 
-def _make_lifter(weights: str, window: int, lookahead: int) -> SkeletonLifter:
+def _make_lifter(options: PipelineOptions) -> SkeletonLifter:
     # torch takes a second to import, so only where it is needed.
+    import torch
+
     from mambapose_ros.models import load_official_checkpoint
     from mambapose_ros.perception.lifter import Lifter, OfficialPoseMamba
     from mambapose_ros.weights import locate
 
-    return Lifter(OfficialPoseMamba(load_official_checkpoint(locate(weights))), window, lookahead)
+    device = resolve_device(options.device, torch.cuda.is_available())
+    network = OfficialPoseMamba(load_official_checkpoint(locate(options.weights)), device=device)
+    return Lifter(network, options.window, options.lookahead)
 
 
 def discontinuity(previous_ns: int | None, stamp_ns: int) -> str:

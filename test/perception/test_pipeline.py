@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mambapose_ros.geometry import Camera
-from mambapose_ros.perception import Pipeline
+from mambapose_ros.perception import Pipeline, PipelineOptions
 from mambapose_ros.perception.keypoints import DetectorUnavailable, make_detector
 from mambapose_ros.perception.pipeline import discontinuity
 from mambapose_ros.sources import open_source
@@ -85,7 +85,7 @@ def test_stages_are_timed_and_may_be_left_out():
 @pytest.mark.parametrize(("name", "what"), [("detector", "mediapipe"), ("flow", "dis")])
 def test_unknown_stages_are_refused_with_the_known_ones(name, what):
     with pytest.raises(ValueError, match=what):
-        Pipeline.create(**{name: "magic"})
+        Pipeline.create(PipelineOptions(**{name: "magic"}))
 
 
 def test_a_front_end_that_is_not_installed_says_so(monkeypatch):

@@ -1,0 +1,34 @@
+"""Which processor the networks run on."""
+
+from __future__ import annotations
+
+from mambapose_ros.errors import UserError
+
+DEVICES = ("auto", "cpu", "cuda")
+
+
+class DeviceError(UserError):
+    """A processor that was asked for and is not there."""
+
+
+def resolve_device(requested: str, cuda_available: bool) -> str:
+    """``"cpu"`` or ``"cuda"``.
+
+    Args:
+        requested: one of ``DEVICES``; "auto" = a GPU when there is one.
+        cuda_available: what ``torch.cuda.is_available()`` says.
+
+    Raises:
+        DeviceError: when a GPU was asked for by name and there is none.
+        ValueError: for another name.
+    """
+    if requested not in DEVICES:
+        raise ValueError(f"expected device to be one of {', '.join(DEVICES)}, got {requested!r}")
+    if requested == "cuda" and not cuda_available:
+        raise DeviceError(
+            "device cuda was asked for, and PyTorch sees no GPU: check nvidia-smi and that torch is a CUDA build, "
+            "or use device auto"
+        )
+    if requested == "auto":
+        return "cuda" if cuda_available else "cpu"
+    return requested
