@@ -1,7 +1,7 @@
 """Raw image bytes, as ``sensor_msgs/Image`` carries them, to RGB pixels.
 
 The names and their meaning are those of ``sensor_msgs/image_encodings``. Pixels equal those of
-``cv_bridge.imgmsg_to_cv2(message, "rgb8")``.
+``cv_bridge.imgmsg_to_cv2(message, "rgb8")`` for every encoding that it converts.
 """
 
 from __future__ import annotations
@@ -40,6 +40,11 @@ class Encoding:
     dtype: str
     conversion: str | None
     even: tuple[bool, bool] = (False, False)
+
+    @property
+    def pixel_bytes(self) -> int:
+        """Bytes of one pixel."""
+        return self.channels * np.dtype(self.dtype).itemsize
 
 
 def _bayer(conversion: str, dtype: str) -> Encoding:
@@ -95,16 +100,39 @@ def decode_image(
     """
     import cv2
 
-    layout = _checked_layout(encoding, width, height)
+    layout = check_image(len(memoryview(data).cast("B")), encoding, width, height, step)
     rows = _rows(data, layout, width, height, step)
     values = rows.view(np.dtype(layout.dtype).newbyteorder(">" if is_bigendian else "<"))
-    image = values.reshape(height, width, layout.channels)
+    image = values.reshape(height, width, layout.channels).astype(values.dtype.newbyteorder("="))
+    if layout.conversion is not None:
+        image = cv2.cvtColor(image, getattr(cv2, layout.conversion))
     if layout.dtype == "u2":
-        # As cv_bridge does: full scale to full scale, rounded.
-        image = cv2.convertScaleAbs(image.astype(np.uint16), alpha=255.0 / 65535.0).reshape(image.shape)
-    if layout.conversion is None:
-        return np.array(image)
-    return cv2.cvtColor(np.ascontiguousarray(image), getattr(cv2, layout.conversion))
+        # As cv_bridge does: after the colours, full scale to full scale, rounded.
+        image = cv2.convertScaleAbs(image, alpha=255.0 / 65535.0)
+    return image
+
+
+def check_image(size: int, encoding: str, width: int, height: int, step: int) -> Encoding:
+    """How an image of these properties is laid out; ``size`` is its number of bytes.
+
+    Raises:
+        ImageError: when they contradict each other, naming what was expected and what came.
+    """
+    layout = ENCODINGS.get(encoding)
+    if layout is None:
+        raise ImageError("unknown encoding", f"expected one of {', '.join(ENCODINGS)}, got {encoding!r}")
+    if width <= 0 or height <= 0:
+        raise ImageError("empty image", f"expected at least one pixel, got {width}x{height}")
+    if (layout.even[0] and width % 2) or (layout.even[1] and height % 2):
+        raise ImageError("odd image size", f"expected even sides for {encoding}, got {width}x{height}")
+    row_bytes = width * layout.pixel_bytes
+    if step < row_bytes:
+        raise ImageError("wrong step", f"expected at least {row_bytes} bytes per row of {width} pixels, got {step}")
+    # Some drivers leave out the padding of the last row.
+    needed = (height - 1) * step + row_bytes
+    if size < needed:
+        raise ImageError("truncated data", f"expected {needed} bytes for {height} rows of {step}, got {size}")
+    return layout
 
 
 def decode_compressed(data: Buffer, image_format: str = "") -> np.ndarray:
@@ -128,26 +156,8 @@ def decode_compressed(data: Buffer, image_format: str = "") -> np.ndarray:
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
-def _checked_layout(encoding: str, width: int, height: int) -> Encoding:
-    layout = ENCODINGS.get(encoding)
-    if layout is None:
-        raise ImageError("unknown encoding", f"expected one of {', '.join(ENCODINGS)}, got {encoding!r}")
-    if width <= 0 or height <= 0:
-        raise ImageError("empty image", f"expected at least one pixel, got {width}x{height}")
-    if (layout.even[0] and width % 2) or (layout.even[1] and height % 2):
-        raise ImageError("odd image size", f"expected even sides for {encoding}, got {width}x{height}")
-    return layout
-
-
 def _rows(data: Buffer, layout: Encoding, width: int, height: int, step: int) -> np.ndarray:
     """The pixels' bytes (height, bytes of a row) without padding, contiguous."""
-    row_bytes = width * layout.channels * np.dtype(layout.dtype).itemsize
-    if step < row_bytes:
-        raise ImageError("wrong step", f"expected at least {row_bytes} bytes per row of {width} pixels, got {step}")
     content = np.frombuffer(data, dtype=np.uint8)
-    # Some drivers leave out the padding of the last row.
-    needed = (height - 1) * step + row_bytes
-    if content.size < needed:
-        raise ImageError("truncated data", f"expected {needed} bytes for {height} rows of {step}, got {content.size}")
-    strided = np.lib.stride_tricks.as_strided(content, (height, row_bytes), (step, 1), writeable=False)
+    strided = np.lib.stride_tricks.as_strided(content, (height, width * layout.pixel_bytes), (step, 1), writeable=False)
     return np.ascontiguousarray(strided)

@@ -85,6 +85,16 @@ def test_bayer_patterns_name_the_first_row(pattern, bits):
     np.testing.assert_array_equal(image[2:-2, 2:-2], np.broadcast_to([200, 100, 50], (4, 4, 3)))
 
 
+@pytest.mark.parametrize("pattern", ["rggb", "bggr", "gbrg", "grbg"])
+def test_16_bit_mosaics_are_interpolated_before_they_are_scaled(pattern):
+    """So that nothing is rounded twice; as cv_bridge does."""
+    mosaic = np.random.default_rng(2).integers(0, 65536, (8, 8), dtype=np.uint16)
+    data, step = encode(mosaic.astype("<u2"))
+    colors = cv2.cvtColor(mosaic, getattr(cv2, ENCODINGS[f"bayer_{pattern}16"].conversion))
+    expected = np.rint(colors * (255 / 65535)).astype(np.uint8)
+    np.testing.assert_array_equal(decode(data, f"bayer_{pattern}16", step, shape=(8, 8)), expected)
+
+
 @given(
     encoding=st.sampled_from(sorted(ENCODINGS)),
     half_width=st.integers(2, 20),

@@ -13,7 +13,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, RegionOfInterest
 from std_msgs.msg import Header
 
 from mambapose_ros.geometry import Camera, CameraError
-from mambapose_ros.image_encoding import ENCODINGS, decode_compressed, decode_image
+from mambapose_ros.image_encoding import check_image, decode_compressed, decode_image
 from mambapose_ros.msg import (
     Joint3D,
     Keypoint2D,
@@ -61,26 +61,22 @@ def frame_header(frame: Seen) -> Header:
 
 
 def image_to_rgb(message: Image) -> np.ndarray:
-    """(H, W, 3) uint8 RGB; by cv_bridge where it is installed, else by this package.
+    """(H, W, 3) uint8 RGB; by cv_bridge where it is installed and can, else by this package, with the same pixels.
 
     Raises:
         ImageError: when the message is no image.
     """
+    # Before cv_bridge, which returns other images, or none, for messages that contradict themselves.
+    layout = check_image(len(message.data), message.encoding, message.width, message.height, message.step)
     bridge = _cv_bridge()
-    if bridge is None or not _cv_bridge_can(message):
+    # cv_bridge has no colours for 8UC*, shears rows that are padded by part of a pixel, and takes no flag but 0 or 1.
+    whole_pixels = message.step % layout.pixel_bytes == 0
+    if bridge is None or message.encoding.startswith("8UC") or not whole_pixels or message.is_bigendian > 1:
         return _decode(message)
     try:
         return bridge.imgmsg_to_cv2(message, "rgb8")
-    except Exception:  # cv_bridge fails with what its C++ part throws; ours says what is wrong, or can do it
+    except Exception:  # an older cv_bridge does not know every encoding, and fails with what its C++ part throws
         return _decode(message)
-
-
-def _cv_bridge_can(message: Image) -> bool:
-    """Whether cv_bridge converts such an image to RGB: 8UC3 has no colours to it, and it shears padded rows."""
-    layout = ENCODINGS.get(message.encoding)
-    if layout is None or message.encoding.startswith("8UC"):
-        return False
-    return message.step % (layout.channels * np.dtype(layout.dtype).itemsize) == 0
 
 
 def _decode(message: Image) -> np.ndarray:
