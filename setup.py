@@ -3,9 +3,23 @@
 from pathlib import Path
 from xml.etree import ElementTree
 
-from setuptools import find_packages, setup
+from setuptools import Extension, find_packages, setup
 
 # package.xml is the one place that states the version.
 version = ElementTree.parse(Path(__file__).parent / "package.xml").findtext("version")
 
-setup(version=version, packages=find_packages(include=["mambapose_ros", "mambapose_ros.*"]))
+scan_kernels = Extension(
+    "mambapose_ros.ops._selective_scan",
+    sources=["mambapose_ros/native/selective_scan.cpp"],
+    depends=["mambapose_ros/native/selective_scan.h"],
+    language="c++",
+    extra_compile_args=["-std=c++17", "-O3", "-fopenmp", "-Wno-psabi", "-Wno-maybe-uninitialized"],
+    extra_link_args=["-fopenmp"],
+    optional=True,  # without a compiler the torch backend takes over, with a warning
+)
+
+setup(
+    version=version,
+    packages=find_packages(include=["mambapose_ros", "mambapose_ros.*"]),
+    ext_modules=[scan_kernels],
+)

@@ -100,7 +100,7 @@ def decode_image(
     """
     import cv2
 
-    layout = check_image(len(memoryview(data).cast("B")), encoding, width, height, step)
+    layout = check_image(np.frombuffer(data, np.uint8).size, encoding, width, height, step)
     rows = _rows(data, layout, width, height, step)
     values = rows.view(np.dtype(layout.dtype).newbyteorder(">" if is_bigendian else "<"))
     image = values.reshape(height, width, layout.channels).astype(values.dtype.newbyteorder("="))
