@@ -22,4 +22,5 @@ setup(
     version=version,
     packages=find_packages(include=["mambapose_ros", "mambapose_ros.*"]),
     ext_modules=[scan_kernels],
+    include_package_data=False,  # the sources of the kernels are for the sdist
 )
