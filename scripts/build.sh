@@ -50,7 +50,7 @@ choose_python() {  # sets $python
       fi
     done
   done
-  fail "no Python of version 3.10, 3.11 or 3.12 found (python3 is $(version_of python3)); the ROS wheels exist for" \
+  fail "no Python of version 3.10, 3.11 or 3.12 found (python3 is $(version_of python3 | grep . || echo missing)); the ROS wheels exist for" \
     "these only. Install one (PYTHON=/path/to/python3.11 make build), or source a ROS 2 installation"
 }
 

@@ -6,8 +6,12 @@ import argparse
 import os
 import platform
 from importlib import metadata, util
+from typing import TYPE_CHECKING
 
 from mambapose_ros.version import version
+
+if TYPE_CHECKING:
+    from mambapose_ros.ops import ScanBackend
 
 # distribution -> (module, what is lost without it)
 _PARTS = {
@@ -29,14 +33,25 @@ def run(arguments: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("part", "state", "without it")
+    table = Table("part", "state", "without it, or why")
     table.add_row("mambapose_ros", version(), "")
     table.add_row("Python", platform.python_version(), "")
     table.add_row("ROS 2", os.environ.get("ROS_DISTRO", "not sourced"), "")
     for distribution, (module, loss) in _PARTS.items():
         table.add_row(module, _state(distribution, module), loss)
+    for backend in _scan_backends():
+        state = "available" if backend.available else "not available"
+        table.add_row(f"scan backend {backend.name}", state, backend.reason)
     Console().print(table)
     return 0 if all(util.find_spec(module) for module in ("numpy", "cv2")) else 1
+
+
+def _scan_backends() -> list[ScanBackend]:
+    if util.find_spec("torch") is None:
+        return []
+    from mambapose_ros.ops import scan_backends
+
+    return scan_backends()
 
 
 def _state(distribution: str, module: str) -> str:

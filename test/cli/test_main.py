@@ -23,3 +23,4 @@ def test_doctor_reports_what_is_here(capsys):
     said = capsys.readouterr().out
     assert version() in said
     assert "mediapipe" in said
+    assert "scan backend reference" in said
