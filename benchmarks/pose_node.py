@@ -13,10 +13,11 @@ import json
 import os
 import statistics
 import subprocess
-import sys
 import time
+from pathlib import Path
 
 import numpy as np
+from ament_index_python.packages import get_package_prefix
 
 from mambapose_ros.nodes.localhost import stay_on_this_machine
 
@@ -25,8 +26,8 @@ NAMESPACE = "/benchmark"
 
 def start(node: str, **parameters: object) -> subprocess.Popen:
     pairs = [word for name, value in parameters.items() for word in ("-p", f"{name}:={value}")]
-    code = f"import sys; from mambapose_ros.nodes.{node} import main; sys.exit(main())"
-    command = [sys.executable, "-c", code, "--ros-args", "-r", f"__ns:={NAMESPACE}", *pairs]
+    executable = Path(get_package_prefix("mambapose_ros")) / "lib" / "mambapose_ros" / node
+    command = [str(executable), "--ros-args", "-r", f"__ns:={NAMESPACE}", *pairs]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
@@ -46,8 +47,11 @@ def measure(node, message_type, topic: str, qos, seconds: float, settle: float) 
         arrivals.append((time.monotonic(), (node.get_clock().now().nanoseconds - stamp_ns) * 1e-6))
 
     subscription = node.create_subscription(message_type, topic, on_message, qos)
+    deadline = time.monotonic() + 60.0
     while not arrivals:
         rclpy.spin_once(node, timeout_sec=0.1)
+        if time.monotonic() > deadline:
+            raise SystemExit(f"nothing arrived on {topic} within 60 s")
     start_of_count = arrivals[0][0] + settle
     while time.monotonic() < start_of_count + seconds:
         rclpy.spin_once(node, timeout_sec=0.1)

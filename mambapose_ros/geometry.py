@@ -67,6 +67,8 @@ class Camera:
             )
         if not np.isfinite(D).all():
             raise CameraError(f"expected finite distortion coefficients, got {D}")
+        if self.distortion_model == "equidistant" and not D.size:
+            D = np.zeros(4)
         for name, array in (("K", K), ("D", D)):
             array.flags.writeable = False
             object.__setattr__(self, name, array)
@@ -95,7 +97,7 @@ class Camera:
     @property
     def has_distortion(self) -> bool:
         # Fisheye lenses bend rays even when all coefficients are zero.
-        return bool(self.D.any()) or (self.distortion_model == "equidistant" and self.D.size > 0)
+        return bool(self.D.any()) or self.distortion_model == "equidistant"
 
     def resized(self, width: int, height: int) -> Camera:
         """The same camera with its image scaled to another size."""

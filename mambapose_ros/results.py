@@ -14,7 +14,7 @@ from mambapose_ros.types import FrameResult, PersonKeypoints, Skeleton3D
 
 
 class VideoWriter:
-    """An MP4 file, opened with the first image's size.
+    """An MP4 file of the first image's size; later images of another size are scaled to it.
 
     Raises:
         OSError: on the first image, when the file cannot be written.
@@ -23,6 +23,7 @@ class VideoWriter:
     def __init__(self, path: Path, rate: float) -> None:
         self._path, self._rate = path, rate
         self._writer: Any = None
+        self._size = (0, 0)
 
     def write(self, image: np.ndarray) -> None:
         """Append an image (H, W, 3) uint8 RGB."""
@@ -30,10 +31,14 @@ class VideoWriter:
 
         if self._writer is None:
             height, width = image.shape[:2]
+            # The codec stores even sizes only, and OpenCV drops images of another size without a word.
+            self._size = (width - width % 2, height - height % 2)
             fourcc = cv2.VideoWriter.fourcc(*"mp4v")
-            self._writer = cv2.VideoWriter(str(self._path), fourcc, self._rate, (width, height))
+            self._writer = cv2.VideoWriter(str(self._path), fourcc, self._rate, self._size)
             if not self._writer.isOpened():
                 raise OSError(f"cannot write the video {self._path}: expected a folder that may be written to")
+        if (image.shape[1], image.shape[0]) != self._size:
+            image = cv2.resize(image, self._size, interpolation=cv2.INTER_AREA)
         self._writer.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
 
     def close(self) -> None:
@@ -48,10 +53,16 @@ class ResultWriter:
     ``skeletons.npz`` has one row per person and frame: ``frame`` (N,), ``stamp_ns`` (N,), ``id`` (N,) str, ``joints``
     (N, 17, 3) metres in the camera's optical frame (NaN without a lifter), ``confidence`` (N, 17), ``keypoints``
     (N, 17, 3) pixels and confidence, and ``joint_names`` (17,).
+
+    Raises:
+        OSError: when the folder or a file cannot be written.
     """
 
     def __init__(self, folder: Path, rate: float) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OSError(f"cannot make the folder {folder}: {error.strerror}; choose another output") from error
         self._folder = folder
         self._video = VideoWriter(folder / "annotated.mp4", rate)
         self._rows: dict[tuple[int, str], dict[str, Any]] = {}
@@ -88,6 +99,7 @@ class ResultWriter:
             "rows": len(self._rows),
             "people": len(set(rows["id"])),
             "frames_with_people": len(set(rows["frame"])),
+            "rows_with_joints": int(np.isfinite(arrays["joints"]).all(axis=(1, 2)).sum()),
             "stage_ms_median": {stage: round(float(np.median(ms)), 2) for stage, ms in self._stage_ms.items()},
             "intrinsics_assumed": self._assumed_camera,
             "scale_sources": sorted({row["scale_source"] for row in self._rows.values()}),

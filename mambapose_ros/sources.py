@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,7 +100,7 @@ def open_source(spec: str, options: SourceOptions | None = None) -> Source:
     if spec.isdigit():
         return WebcamSource(int(spec), options)
     path = Path(spec).expanduser()
-    if path.is_dir():
+    if spec and path.is_dir():
         return PictureSource(path, options)
     if path.is_file():
         return VideoSource(path, options)
@@ -135,9 +136,13 @@ class VideoSource:
             while True:
                 there, image = capture.read()
                 if not there:
-                    return
+                    break
                 yield _picture_frame(image, _stamp(index, self.rate), self._options)
                 index += 1
+            # The count is the container's claim, and often a few frames off.
+            expected = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+            if index < 0.9 * expected:
+                warnings.warn(f"{self._path} ended after {index} of {expected} frames: is it cut?", stacklevel=2)
         finally:
             capture.release()
 
@@ -196,10 +201,18 @@ class PictureSource:
     def __iter__(self) -> Iterator[SourceFrame]:
         import cv2
 
+        shape: tuple[int, ...] = ()
         for index, path in enumerate(self._paths):
             image = cv2.imread(str(path), cv2.IMREAD_COLOR)
             if image is None:
                 raise SourceError(f"cannot decode {path}: expected a picture")
+            shape = shape or image.shape
+            if image.shape != shape:
+                (height, width), (first_height, first_width) = image.shape[:2], shape[:2]
+                raise SourceError(
+                    f"expected pictures of one size, {first_width}x{first_height} like the first, "
+                    f"got {width}x{height}: {path}"
+                )
             yield _picture_frame(image, _stamp(index, self.rate), self._options)
 
     def close(self) -> None:
@@ -216,15 +229,18 @@ class SyntheticSource:
 
         self.rate = options.rate or DEFAULT_RATE
         self._frame_id = options.frame_id
+        width, height = options.width or 640, options.height or 480
+        # Without a calibration the scene's own camera, which is known exactly.
+        camera = options.camera and fit_camera(options.camera, width, height)
         try:
             self._scene: SyntheticScene = SyntheticScene(
                 motion=motion,
                 people=options.people,
                 seed=options.seed,
-                width=options.width or 640,
-                height=options.height or 480,
+                width=width,
+                height=height,
                 fps=self.rate,
-                camera=options.camera,
+                camera=camera,
                 moving_camera=options.moving_camera,
             )
         except ValueError as error:

@@ -82,12 +82,14 @@ class LiftedFrame:
     Attributes:
         stamp_ns, frame_id, camera: of the image they were seen in, an earlier one when the lifter looks ahead; the
             image itself is not kept.
-        skeletons: the people.
+        keypoints: the people in that image.
+        skeletons: those of them who could be placed in space.
     """
 
     stamp_ns: int
     frame_id: str
     camera: Camera
+    keypoints: tuple[PersonKeypoints, ...]
     skeletons: tuple[Skeleton3D, ...]
 
 

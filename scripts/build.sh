@@ -7,6 +7,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+# From a shell that has sourced scripts/environment.sh, python3 would be the one that is about to be replaced.
+PATH=${PATH//"$PWD/.venv/bin:"/}
 needed_gib=12
 wheel_route_pythons="3.11 3.12 3.10"  # the ROS wheels exist for these; MediaPipe does too
 
@@ -71,8 +73,9 @@ check_disk() {
     fail "$needed_gib GiB of free disk needed (PyTorch with its CUDA libraries, and the package cache), $free GiB left in $PWD"
 }
 
+# What a build depends on besides files: where ROS comes from, the interpreter, and the folder, which both stamps name.
 route() {
-  echo "${ROS_DISTRO:-wheels}"
+  echo "${ROS_DISTRO:-wheels} $("$python" -c 'import os, sys; print(os.path.realpath(sys.executable), sys.version)') $PWD"
 }
 
 make_environment() {

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mambapose_ros.geometry import Camera
-from mambapose_ros.results import ResultWriter
+from mambapose_ros.results import ResultWriter, VideoWriter
 from mambapose_ros.skeleton import JOINT_NAMES
 from mambapose_ros.types import Frame, FrameResult, LiftedFrame, PersonKeypoints, Skeleton3D
 
@@ -17,7 +17,7 @@ def result_of(stamp_ns: int, ids: tuple[str, ...], lifted: tuple[str, ...] = ())
     people = tuple(PersonKeypoints(xy + i, np.full(17, 0.5), name) for i, name in enumerate(ids))
     skeletons = tuple(Skeleton3D(name, np.full((17, 3), 2.0), np.full(17, 0.75), "learned") for name in lifted)
     return FrameResult(
-        frame, people, None, LiftedFrame(stamp_ns, "cam", frame.camera, skeletons), stage_ms={"keypoints": 10.0}
+        frame, people, None, LiftedFrame(stamp_ns, "cam", frame.camera, people, skeletons), stage_ms={"keypoints": 10.0}
     )
 
 
@@ -70,3 +70,11 @@ def test_skeletons_of_an_earlier_frame_join_its_row(tmp_path):
     joints = np.load(tmp_path / "skeletons.npz")["joints"]
     np.testing.assert_array_equal(joints[0], 2.0)
     assert np.isnan(joints[1]).all()
+
+
+def test_images_of_odd_and_changing_sizes_all_reach_the_video(tmp_path):
+    video = VideoWriter(tmp_path / "video.mp4", 30.0)
+    for width, height in ((65, 49), (65, 49), (32, 24)):
+        video.write(np.zeros((height, width, 3), np.uint8))
+    video.close()
+    assert cv2.VideoCapture(str(tmp_path / "video.mp4")).get(cv2.CAP_PROP_FRAME_COUNT) == 3

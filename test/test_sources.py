@@ -98,3 +98,16 @@ def test_cameras_are_scaled_to_images_of_the_same_shape_only():
     assert fit_camera(None, 640, 360).assumed
     with pytest.raises(SourceError, match="1280x720"):
         fit_camera(camera, 640, 480)
+
+
+def test_pictures_of_another_size_are_named(pictures):
+    cv2.imwrite(str(pictures / "003.png"), np.zeros((10, 20, 3), np.uint8))
+    with pytest.raises(SourceError, match=r"64x48 like the first, got 20x10: .*003\.png"):
+        list(open_source(str(pictures)))
+
+
+def test_a_calibration_of_another_resolution_serves_the_synthetic_camera():
+    camera = Camera.from_fov(1280, 960, 1.0)
+    (first,) = itertools.islice(open_source("synthetic:idle", SourceOptions(camera=camera)), 1)
+    assert first.frame.image.shape == (480, 640, 3)
+    assert first.frame.camera.K[0, 0] == pytest.approx(camera.K[0, 0] / 2)

@@ -6,6 +6,7 @@ import argparse
 from importlib import util
 from pathlib import Path
 
+from mambapose_ros.cli.run import positive_seconds
 from mambapose_ros.errors import UserError
 
 
@@ -15,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--source", default="synthetic:walk", help="FILE, FOLDER, INDEX of a webcam, or synthetic[:MOTION]"
     )
     parser.add_argument("--camera-info", default="", help="YAML that camera_calibration wrote")
-    parser.add_argument("--seconds", type=float, default=15.0, help="how long (%(default)s)")
+    parser.add_argument("--seconds", type=positive_seconds, default=15.0, help="how long (%(default)s)")
     parser.add_argument("--output", type=Path, default=Path("demo"), help="folder for the results (%(default)s)")
 
 

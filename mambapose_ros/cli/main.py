@@ -14,6 +14,8 @@ from mambapose_ros.version import version
 COMMANDS = {
     "demo": "show the nodes at work on a synthetic person, a video or a webcam",
     "run": "process a video, webcam, picture folder or synthetic person without ROS, and write the results to files",
+    "train": "train the lifter on motion capture",
+    "evaluate": "score a trained lifter on motion capture",
     "download": "fetch models that are not part of the package",
     "doctor": "say what works on this machine and what is missing",
 }

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import math
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 from mambapose_ros.errors import UserError
@@ -22,16 +24,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--source", required=True, help="FILE, FOLDER, INDEX of a webcam, or synthetic[:MOTION]")
     parser.add_argument("--camera-info", type=Path, help="YAML that camera_calibration wrote; else 60 degrees assumed")
     parser.add_argument("--output", type=Path, default=Path("output"), help="folder for the results (%(default)s)")
-    parser.add_argument("--seconds", type=float, help="stop after this much of the source")
+    parser.add_argument("--seconds", type=positive_seconds, help="stop after this much of the source")
     parser.add_argument("--detector", default="mediapipe", help="2D front end (%(default)s)")
     parser.add_argument("--flow", default="dis", help="optical flow: dis or off (%(default)s)")
-    parser.add_argument("--max-people", type=int, default=4, help="people to follow (%(default)s)")
+    parser.add_argument("--max-people", type=positive_count, default=4, help="people to follow (%(default)s)")
     parser.add_argument("--weights", default="", help="name or file of a PoseMamba checkpoint; without, no 3D")
     parser.add_argument("--window", type=int, default=27, help="frames that the lifter sees (%(default)s)")
     parser.add_argument("--lookahead", type=int, default=0, help="frames that 3D lies back (%(default)s)")
+    parser.add_argument("--flip-average", action="store_true", help="average 3D over the mirror image: slower, better")
     parser.add_argument("--device", default="auto", choices=DEVICES, help="where networks run (%(default)s)")
+    parser.add_argument("--threads", type=positive_count, default=1, help="of networks on the CPU (%(default)s)")
     parser.add_argument("--people", type=int, default=1, help="people in a synthetic scene (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of a synthetic scene (%(default)s)")
+
+
+def positive_seconds(text: str) -> float:
+    """A finite number of seconds above zero, for argparse."""
+    seconds = float(text)
+    if not 0.0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"expected seconds above 0, got {text}")
+    return seconds
+
+
+def positive_count(text: str) -> int:
+    """A number of 1 or more, for argparse."""
+    count = int(text)
+    if count < 1:
+        raise argparse.ArgumentTypeError(f"expected 1 or more, got {text}")
+    return count
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -48,31 +68,27 @@ def run(arguments: argparse.Namespace) -> int:
     seconds = arguments.seconds
     if seconds is None and arguments.source.startswith("synthetic"):
         seconds = SYNTHETIC_SECONDS
+    frame_limit = None if seconds is None else max(1, round(seconds * source.rate))
     try:
-        pipeline = Pipeline.create(PipelineOptions.pick(vars(arguments)))
+        options = PipelineOptions.pick(vars(arguments))
+        pipeline = Pipeline.create(options)
         writer = ResultWriter(arguments.output, source.rate)
+        started = time.perf_counter()
+        with Progress() as progress:
+            task = progress.add_task(f"{arguments.source}", total=frame_limit)
+            try:
+                for source_frame in itertools.islice(source, frame_limit):
+                    writer.add(pipeline(source_frame.frame))
+                    progress.advance(task)
+            except KeyboardInterrupt:
+                progress.console.print("stopped; writing what there is")
+            finally:
+                source.close()
+                pipeline.close()
+                elapsed = round(time.perf_counter() - started, 3)
+                summary = writer.close(source=arguments.source, options=asdict(options), seconds=elapsed)
     except (ValueError, OSError) as error:
         raise UserError(str(error)) from error
-
-    frame_limit = None if seconds is None else round(seconds * source.rate)
-    started = time.perf_counter()
-    with Progress() as progress:
-        task = progress.add_task(f"{arguments.source}", total=frame_limit)
-        try:
-            for source_frame in itertools.islice(source, frame_limit):
-                writer.add(pipeline(source_frame.frame))
-                progress.advance(task)
-        except KeyboardInterrupt:
-            progress.console.print("stopped; writing what there is")
-        finally:
-            source.close()
-            pipeline.close()
-            summary = writer.close(
-                source=arguments.source,
-                detector=arguments.detector,
-                flow=arguments.flow,
-                seconds=round(time.perf_counter() - started, 3),
-            )
     print(
         f"{summary['frames']} frames, people in {summary['frames_with_people']} of them, "
         f"{summary['frames'] / summary['seconds']:.1f} frames/s; results in {arguments.output}/"

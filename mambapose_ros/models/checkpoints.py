@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mambapose_ros.errors import UserError
 from mambapose_ros.models.pose_mamba import PoseMamba, PoseMambaConfig
 
 # A checkpoint's `min_loss` is a numpy scalar; these types rebuild one and can do nothing else.
@@ -49,7 +50,7 @@ _BLOCK_NAMES = {
 }
 
 
-class CheckpointError(ValueError):
+class CheckpointError(UserError, ValueError):
     """A checkpoint cannot be used; the message names the file, the cause and what to do."""
 
 

@@ -12,7 +12,7 @@ from builtin_interfaces.msg import Time
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, RegionOfInterest
 from std_msgs.msg import Header
 
-from mambapose_ros.geometry import Camera, CameraError
+from mambapose_ros.geometry import DISTORTION_COEFFICIENTS, Camera, CameraError
 from mambapose_ros.image_encoding import check_image, decode_compressed, decode_image
 from mambapose_ros.msg import (
     Joint3D,
@@ -159,7 +159,7 @@ def camera_to_info(camera: Camera, header: Header) -> CameraInfo:
         width=camera.width,
         height=camera.height,
         distortion_model=camera.distortion_model,
-        d=camera.D.tolist() or [0.0] * 5,
+        d=camera.D.tolist() or [0.0] * DISTORTION_COEFFICIENTS[camera.distortion_model][-1],
         k=camera.K.reshape(-1).tolist(),
         r=np.eye(3).reshape(-1).tolist(),
         p=projection.reshape(-1).tolist(),
@@ -238,7 +238,10 @@ def _joint(position: np.ndarray, confidence: float) -> Joint3D:
     joint.position.x, joint.position.y, joint.position.z = (float(value) for value in position)
     joint.velocity.x = joint.velocity.y = joint.velocity.z = math.nan
     joint.covariance[0] = -1.0
-    joint.state = Joint3D.STATE_MEASURED if np.isfinite(position).all() else Joint3D.STATE_MISSING
+    if not np.isfinite(position).all():
+        joint.state = Joint3D.STATE_MISSING
+    else:
+        joint.state = Joint3D.STATE_MEASURED if confidence > 0 else Joint3D.STATE_INFERRED
     return joint
 
 

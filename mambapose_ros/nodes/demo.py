@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -15,9 +15,11 @@ from pathlib import Path
 
 import numpy as np
 import rclpy
+from ament_index_python.packages import get_package_prefix
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
@@ -128,9 +130,9 @@ class _Process:
         self.node = node
         self._log = tempfile.TemporaryFile(mode="w+")
         arguments = [argument for pair in parameters.items() for argument in ("-p", "{}:={}".format(*pair))]
+        executable = Path(get_package_prefix("mambapose_ros")) / "lib" / "mambapose_ros" / node
         self._process = subprocess.Popen(
-            [sys.executable, "-c", f"import sys; from mambapose_ros.nodes.{node} import main; sys.exit(main())"]
-            + ["--ros-args", "-r", f"__ns:={NAMESPACE}", *arguments],
+            [str(executable), "--ros-args", "-r", f"__ns:={NAMESPACE}", *arguments],
             stdout=self._log,
             stderr=subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C reaches the demo alone, which then ends its processes in order
@@ -164,18 +166,21 @@ def run_demo(options: DemoOptions) -> int:
     Raises:
         UserError: when a node ends by itself, or nothing arrives.
     """
-    options.output.mkdir(parents=True, exist_ok=True)
+    _check_output(options.output)
     stay_on_this_machine(os.environ)
     console = Console()
     console.print(f"starting source_node ({options.source}) and pose_node under {NAMESPACE}")
-    rclpy.init()
+    # However the demo is ended, it ends its nodes first.
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, _interrupt)
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     monitor = Monitor(options.output)
     spinning = threading.Thread(target=_spin, args=(monitor,), daemon=True)
     spinning.start()
     processes: list[_Process] = []
     try:
         processes.append(_Process("pose_node", {}))
-        source = {"source": f"'{options.source}'", "camera_info_file": f"'{options.camera_info}'"}
+        source = {"source": _quoted(options.source), "camera_info_file": _quoted(options.camera_info)}
         processes.append(_Process("source_node", source))
         _wait_for_first_result(monitor, processes)
         _watch(monitor, processes, options.seconds, console)
@@ -187,6 +192,24 @@ def run_demo(options: DemoOptions) -> int:
         monitor.close()
         monitor.destroy_node()
     return _summarize(monitor, options, console)
+
+
+def _check_output(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UserError(f"cannot write to {folder}: {error.strerror}; choose another output") from error
+
+
+def _interrupt(number: int, _: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _quoted(text: str) -> str:
+    """As a YAML string, whatever is in it."""
+    return "'" + text.replace("'", "''") + "'"
 
 
 def _spin(node: Node) -> None:
@@ -254,7 +277,8 @@ def _summarize(monitor: Monitor, options: DemoOptions, console: Console) -> int:
     import cv2
 
     # The first second holds the start of the models, which a robot pays once.
-    results = [result for result in monitor.results if result.arrived > monitor.results[0].arrived + 1.0]
+    warm = min(1.0, 0.5 * options.seconds)
+    results = [result for result in monitor.results if result.arrived > monitor.results[0].arrived + warm]
     if len(results) < 2 or not monitor.pictures:
         raise UserError("the nodes stopped publishing: nothing to summarize")
     chosen = np.linspace(0, len(monitor.pictures) - 1, OVERVIEW_PICTURES).round().astype(int)

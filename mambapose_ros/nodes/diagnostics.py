@@ -32,8 +32,9 @@ def pose_status(
     """
     level, message = _level(state, statistics, camera_problem, timeout_s)
     figures: dict[str, Any] = {name: round(value, 2) for name, value in statistics.summary().items()}
-    dropped = {f"dropped: {reason}": count for reason, count in statistics.dropped.items()}
-    shown = {"state": state, **figures, "dropped": statistics.dropped.total(), **dropped, **values}
+    dropped = statistics.dropped()
+    reasons = {f"dropped: {reason}": count for reason, count in dropped.items()}
+    shown = {"state": state, **figures, "dropped": sum(dropped.values()), **reasons, **values}
     return DiagnosticStatus(
         level=level,
         name=name,

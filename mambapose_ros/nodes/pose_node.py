@@ -33,18 +33,21 @@ from mambapose_ros.nodes.statistics import StreamStatistics
 from mambapose_ros.nodes.throttle import ThrottledWarnings
 from mambapose_ros.perception import Pipeline, PipelineOptions
 from mambapose_ros.perception.device import DEVICES
+from mambapose_ros.perception.flow import FLOWS
 from mambapose_ros.perception.keypoints import DETECTORS
 from mambapose_ros.types import Frame, FrameResult
 
 PARAMETERS = (
     ParameterSpec("autostart", True, "configure and activate by itself at start"),
     ParameterSpec("detector", "mediapipe", "2D front end", choices=tuple(DETECTORS)),
-    ParameterSpec("flow", "dis", "optical flow", choices=("dis", "off")),
+    ParameterSpec("flow", "dis", "optical flow", choices=tuple(FLOWS)),
     ParameterSpec("max_people", 4, "people to follow; the most confident ones when there are more", range=(1, 32)),
     ParameterSpec("weights", "", "name or file of a PoseMamba checkpoint to lift with; empty = no skeletons"),
     ParameterSpec("window", 27, "frames that the lifter sees", range=(1, 243)),
     ParameterSpec("lookahead", 0, "frames that skeletons lie back; more is more accurate, and later", range=(0, 121)),
+    ParameterSpec("flip_average", False, "average 3D over the mirror image: somewhat more accurate, twice the cost"),
     ParameterSpec("device", "auto", "where networks run; auto = a GPU when there is one", choices=DEVICES),
+    ParameterSpec("threads", 1, "of networks on the CPU; more are faster on idle cores only", range=(1, 256)),
     ParameterSpec("image_transport", "raw", "subscribe image or image/compressed", choices=("raw", "compressed")),
     ParameterSpec("timeout", 1.0, "seconds without an image until diagnostics warn", range=(0.1, 60.0)),
 )
@@ -59,6 +62,7 @@ class PoseNode(LifecycleNode):
 
     def __init__(self) -> None:
         super().__init__("pose_node")
+        self.failed = False
         self.parameters = declare_parameters(self, PARAMETERS)
         self.statistics = StreamStatistics()
         self._pipeline: Pipeline | None = None
@@ -89,9 +93,7 @@ class PoseNode(LifecycleNode):
             self.get_logger().error(f"cannot configure: {error}")
             return TransitionCallbackReturn.FAILURE
         self._state_name = "inactive"
-        self.get_logger().info(f"configured with {options}")
-        if not options.weights:
-            self.get_logger().info("no weights given: keypoints are published, skeletons are not")
+        self.get_logger().info(f"configured with {options}; lifter: {self._pipeline.description['lifter']}")
         return TransitionCallbackReturn.SUCCESS
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -183,6 +185,8 @@ class PoseNode(LifecycleNode):
             except ImageError as error:
                 self._drop(error.cause, str(error))
             except Exception as error:  # one bad frame must not end the node
+                if not self.context.ok():
+                    return  # the process is ending
                 self._drop(f"{type(error).__name__} in the pipeline", repr(error))
 
     def _to_frame(self, message: Image | CompressedImage) -> Frame:
@@ -198,7 +202,7 @@ class PoseNode(LifecycleNode):
         age_ns = self.get_clock().now().nanoseconds - result.frame.stamp_ns
         self.statistics.record_result(age_ns * 1e-9, result.stage_ms)
         if result.lifted is not None:
-            message = skeletons_to_msg(result.lifted, result.lifted.skeletons, result.keypoints)
+            message = skeletons_to_msg(result.lifted, result.lifted.skeletons, result.lifted.keypoints)
             self._skeletons_publisher.publish(message)
         self._publish_annotated(result)
 
@@ -227,7 +231,11 @@ class PoseNode(LifecycleNode):
             statistics=self.statistics,
             camera_problem=self._camera_problem,
             timeout_s=self.parameters["timeout"],
-            values={"people": self._people, **self.parameters},
+            values={
+                "people": self._people,
+                **self.parameters,
+                **(self._pipeline.description if self._pipeline else {}),
+            },
         )
         message = DiagnosticArray(status=[status])
         message.header.stamp = self.get_clock().now().to_msg()

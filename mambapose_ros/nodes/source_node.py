@@ -52,6 +52,7 @@ class SourceNode(Node):
 
     def __init__(self) -> None:
         super().__init__("source_node")
+        self.failed = False
         self._parameters_given = declare_parameters(self, PARAMETERS)
         self._source = self._open()
         self._image_publisher = self.create_publisher(Image, "image", qos.IMAGE_OUTPUT)
@@ -94,12 +95,19 @@ class SourceNode(Node):
                 self._publish_live(frames)
             else:
                 self._publish_on_schedule(frames, 1.0 / self._rate(self._source))
-        except SourceError as error:
-            self.get_logger().error(str(error))
+        except Exception as error:  # whatever reading throws, the node says it, and does not live on in silence
+            if self.context.ok() and not self._stopping.is_set():
+                self.get_logger().error(str(error))
+                self.failed = True
 
     def _frames(self) -> Iterator[SourceFrame]:
         while True:
-            yield from self._source
+            given = False
+            for source_frame in self._source:
+                given = True
+                yield source_frame
+            if not given:
+                raise SourceError(f"{self._parameters_given['source']} gives no images any more: was it moved?")
             if not self._parameters_given["loop"]:
                 self.get_logger().info("the source has ended")
                 return

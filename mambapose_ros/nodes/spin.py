@@ -8,17 +8,22 @@ from typing import Protocol
 
 import rclpy
 from rclpy.clock import Clock, ClockType
-from rclpy.executors import ExternalShutdownException
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.node import Node
 from rclpy.timer import Timer
 
 from mambapose_ros.errors import UserError
-from mambapose_ros.nodes.parameters import ParameterError
 
 
 class ClosableNode(Protocol):
-    """A node with something of its own to end: threads, devices, models."""
+    """A node with something of its own to end: threads, devices, models.
+
+    Attributes:
+        failed: whether it has given up, having logged why.
+    """
+
+    failed: bool
 
     def close(self) -> None:
         """End it; called once, before the node is destroyed."""
@@ -28,16 +33,24 @@ def spin_node(factory: Callable[[], ClosableNode]) -> int:
     """Make the node, start it if it is a managed one with ``autostart``, spin until told to stop, and close it.
 
     Returns:
-        The exit status: 1 when the node cannot start, with the reason in one line.
+        The exit status: 1 when the node cannot start, with the reason in one line, or has given up.
     """
-    rclpy.init(args=sys.argv)
+    try:
+        rclpy.init(args=sys.argv)
+    except RuntimeError as error:  # of what rcl makes of the command line
+        print(f"{factory.__name__}: {str(error).splitlines()[0]}", file=sys.stderr)
+        return 1
     node = None
     try:
         node = factory()
         if isinstance(node, LifecycleNode) and node.parameters["autostart"]:
             _autostart(node)
-        rclpy.spin(node)
-    except (UserError, ParameterError) as error:
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
+        # Not one long wait: a signal can come between the executor's last look and its sleep, and then wakes nobody.
+        while rclpy.ok() and not node.failed:
+            executor.spin_once(timeout_sec=0.5)
+    except UserError as error:
         print(f"{factory.__name__}: {error}", file=sys.stderr)
         return 1
     except (KeyboardInterrupt, ExternalShutdownException):
@@ -47,7 +60,7 @@ def spin_node(factory: Callable[[], ClosableNode]) -> int:
             node.close()
             node.destroy_node()
         rclpy.try_shutdown()
-    return 0
+    return int(node.failed)
 
 
 def steady_timer(node: Node, period_s: float, callback: Callable[[], None]) -> Timer:

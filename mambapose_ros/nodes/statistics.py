@@ -19,8 +19,7 @@ class StreamStatistics:
         self._lock = threading.Lock()
         self._received: deque[float] = deque()
         self._results: deque[tuple[float, float, dict[str, float]]] = deque()
-        self.dropped: Counter[str] = Counter()
-        """Frames that gave no result, by reason, since the start."""
+        self._dropped: Counter[str] = Counter()
         self.last_received: float | None = None
         """time.monotonic() of the newest frame."""
 
@@ -33,8 +32,13 @@ class StreamStatistics:
     def record_dropped(self, reason: str) -> int:
         """A frame gives no result; returns how many did for this reason."""
         with self._lock:
-            self.dropped[reason] += 1
-            return self.dropped[reason]
+            self._dropped[reason] += 1
+            return self._dropped[reason]
+
+    def dropped(self) -> dict[str, int]:
+        """Frames that gave no result since the start, by reason."""
+        with self._lock:
+            return dict(self._dropped)
 
     def record_result(self, age_s: float, stage_ms: dict[str, float]) -> None:
         """A result went out, ``age_s`` seconds after its image was taken."""

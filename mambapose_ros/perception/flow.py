@@ -6,6 +6,7 @@ before. So it is sampled where the joints are now.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -19,6 +20,9 @@ class FlowEstimator(Protocol):
 
     def reset(self) -> None:
         """Forget the previous image: what comes next does not follow it."""
+
+
+_SMALLEST = 16  # pixels; DIS compares patches of 8 at several scales and fails on less
 
 
 class DISFlow:
@@ -36,7 +40,7 @@ class DISFlow:
 
         previous, current = self._previous, cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
         self._previous = current
-        if previous is None or previous.shape != current.shape:
+        if previous is None or previous.shape != current.shape or min(current.shape) < _SMALLEST:
             return None
         # From now to before: flow on the current grid, with the opposite sign.
         return -self._dis.calc(current, previous, None)  # type: ignore[call-overload]  # None: no initial flow
@@ -45,13 +49,15 @@ class DISFlow:
         self._previous = None
 
 
+FLOWS: dict[str, Callable[[], FlowEstimator | None]] = {"dis": DISFlow, "off": lambda: None}
+
+
 def make_flow(name: str) -> FlowEstimator | None:
-    """The estimator of that name; ``"off"`` is None.
+    """The estimator of that name, a key of ``FLOWS``; ``"off"`` is None.
 
     Raises:
         ValueError: for another name.
     """
-    estimators = {"dis": DISFlow, "off": lambda: None}
-    if name not in estimators:
-        raise ValueError(f"expected flow to be one of {sorted(estimators)}, got {name!r}")
-    return estimators[name]()
+    if name not in FLOWS:
+        raise ValueError(f"expected flow to be one of {', '.join(FLOWS)}, got {name!r}")
+    return FLOWS[name]()

@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+import torch
 
 from mambapose_ros.geometry import Camera, solve_root
+from mambapose_ros.models import PoseMamba, flip_average, normalize_keypoints
+from mambapose_ros.ops.scan import resolve_backend
 from mambapose_ros.skeleton import BONE_LENGTH_PRIOR, NUM_JOINTS, PARENTS
 from mambapose_ros.types import Frame, LiftedFrame, PersonKeypoints, Skeleton3D
 
@@ -20,10 +23,12 @@ class LiftingNetwork(Protocol):
     Attributes:
         window: most frames that a window may have.
         scale_source: where its metres come from, as in ``Skeleton3D``.
+        description: what it is and what it runs on, in one line.
     """
 
     window: int
     scale_source: str
+    description: str
 
     def __call__(self, keypoints: np.ndarray, camera: Camera, index: int) -> np.ndarray:
         """Lift frame ``index`` of each window.
@@ -62,6 +67,9 @@ class Lifter:
         if not 0 <= lookahead < window:
             raise ValueError(f"expected a lookahead of 0 to {window - 1} frames, inside the window, got {lookahead}")
         self._network, self._lookahead = network, lookahead
+        self.description = (
+            f"{network.description}, window {window}, lookahead {lookahead}, scale {network.scale_source}"
+        )
         self._moments: deque[_Moment] = deque(maxlen=window)
 
     def __call__(self, frame: Frame, people: Sequence[PersonKeypoints], flow: np.ndarray | None) -> LiftedFrame | None:
@@ -76,7 +84,8 @@ class Lifter:
         if len(self._moments) <= self._lookahead:
             return None
         moment = self._moments[-1 - self._lookahead]
-        return LiftedFrame(moment.stamp_ns, moment.frame_id, moment.camera, self._lift(moment))
+        people_then = tuple(moment.people.values())
+        return LiftedFrame(moment.stamp_ns, moment.frame_id, moment.camera, people_then, self._lift(moment))
 
     def reset(self) -> None:
         """Forget earlier frames."""
@@ -155,17 +164,17 @@ class OfficialPoseMamba:
 
     scale_source = "bone_prior"
 
-    def __init__(self, model, flip_average: bool = False, device: str = "cpu") -> None:
+    def __init__(self, model: PoseMamba, flip_average: bool = False, device: str = "cpu") -> None:
         self._model = model.to(device)
         self._flip_average, self._device = flip_average, device
         self.window: int = model.config.window
+        # Asking once also says aloud, where it must, that a slower backend takes over.
+        backend = resolve_backend(model.config.scan_backend, torch.device(device), torch.float32)
+        scan = backend.__name__.rpartition(".")[2]
+        self.description = f"PoseMamba width {model.config.width} on {device}, scan {scan}"
 
     def __call__(self, keypoints: np.ndarray, camera: Camera, index: int) -> np.ndarray:
         """As ``LiftingNetwork``."""
-        import torch
-
-        from mambapose_ros.models import flip_average, normalize_keypoints
-
         # As a camera without distortion would have seen them.
         straight = camera.rays(keypoints) @ camera.K[:2, :2].T + camera.K[:2, 2]
         pixels = torch.from_numpy(straight).to(self._device, torch.float32)

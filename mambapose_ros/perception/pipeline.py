@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from mambapose_ros.geometry import Camera
 from mambapose_ros.perception.device import resolve_device
 from mambapose_ros.perception.flow import FlowEstimator, make_flow
 from mambapose_ros.perception.keypoints import KeypointDetector, make_detector
@@ -31,7 +32,10 @@ class PipelineOptions:
         weights: name or file of a PoseMamba checkpoint to lift with; empty = results have no skeletons.
         window: frames that the lifter sees.
         lookahead: frames that skeletons lie back.
+        flip_average: average over the mirror image when lifting; somewhat more accurate, at twice the cost.
         device: where networks run, one of ``device.DEVICES``.
+        threads: of networks on the CPU. One is steady; more are faster on idle cores and far slower on busy ones,
+            since every operation waits for its slowest thread.
     """
 
     detector: str = "mediapipe"
@@ -40,7 +44,9 @@ class PipelineOptions:
     weights: str = ""
     window: int = 27
     lookahead: int = 0
+    flip_average: bool = False
     device: str = "auto"
+    threads: int = 1
 
     @classmethod
     def pick(cls, values: Mapping[str, Any]) -> PipelineOptions:
@@ -49,7 +55,13 @@ class PipelineOptions:
 
 
 class SkeletonLifter(Protocol):
-    """Turns the people of one image, and what it remembers of them, into 3D."""
+    """Turns the people of one image, and what it remembers of them, into 3D.
+
+    Attributes:
+        description: what it runs on, and where its metres come from, in one line.
+    """
+
+    description: str
 
     def __call__(self, frame: Frame, people: Sequence[PersonKeypoints], flow: np.ndarray | None) -> LiftedFrame | None:
         """The people of this frame in space or, looking ahead, of an earlier one; None while there is no such frame."""
@@ -79,7 +91,7 @@ class Pipeline:
         self._flow = flow
         self._lifter = lifter
         self._tracker = tracker or Tracker()
-        self._last_stamp_ns: int | None = None
+        self._last: _Shot | None = None
 
     @classmethod
     def create(cls, options: PipelineOptions | None = None) -> Pipeline:
@@ -97,13 +109,13 @@ class Pipeline:
     def __call__(self, frame: Frame) -> FrameResult:
         """Find the people in the next frame.
 
-        A stamp that does not follow the last one (repeated, earlier, or more than ``MAX_GAP_S`` later) starts anew:
-        nothing remembered is used, and people get new ids.
+        A frame that does not follow the last one (``discontinuity``) starts anew: nothing remembered is used, and
+        people get new ids.
         """
-        reset_reason = discontinuity(self._last_stamp_ns, frame.stamp_ns)
+        reset_reason = discontinuity(self._last, frame)
         if reset_reason:
             self.reset()
-        self._last_stamp_ns = frame.stamp_ns
+        self._last = _Shot(frame.stamp_ns, frame.camera)
 
         stage_ms: dict[str, float] = {}
         with _timed(stage_ms, "keypoints"):
@@ -127,9 +139,16 @@ class Pipeline:
             stage_ms=stage_ms,
         )
 
+    @property
+    def description(self) -> dict[str, str]:
+        """What runs where, for logs and diagnostics."""
+        if self._lifter is None:
+            return {"lifter": "none: no weights given, so there are keypoints and no skeletons"}
+        return {"lifter": self._lifter.description}
+
     def reset(self) -> None:
         """Forget everything seen; ids go on counting."""
-        self._last_stamp_ns = None
+        self._last = None
         for stage in (self._detector, self._flow, self._tracker, self._lifter):
             if stage is not None:
                 stage.reset()
@@ -147,27 +166,34 @@ def _make_lifter(options: PipelineOptions) -> SkeletonLifter:
     from mambapose_ros.perception.lifter import Lifter, OfficialPoseMamba
     from mambapose_ros.weights import locate
 
+    if options.threads < 1:
+        raise ValueError(f"expected threads of 1 or more, got {options.threads}")
+    torch.set_num_threads(options.threads)
     device = resolve_device(options.device, torch.cuda.is_available())
-    network = OfficialPoseMamba(load_official_checkpoint(locate(options.weights)), device=device)
-    return Lifter(network, options.window, options.lookahead)
+    model = load_official_checkpoint(locate(options.weights))
+    return Lifter(OfficialPoseMamba(model, options.flip_average, device), options.window, options.lookahead)
 
 
-def discontinuity(previous_ns: int | None, stamp_ns: int) -> str:
-    """Why a frame of this stamp does not continue the previous one; empty when it does or is the first.
+@dataclass(frozen=True)
+class _Shot:
+    """What is remembered of a frame to tell whether the next one follows it."""
 
-    >>> discontinuity(1_000_000_000, 1_033_000_000)
-    ''
-    >>> discontinuity(1_000_000_000, 1_000_000_000)
-    'stamp repeated'
-    """
-    if previous_ns is None:
+    stamp_ns: int
+    camera: Camera
+
+
+def discontinuity(previous: _Shot | Frame | None, frame: Frame) -> str:
+    """Why a frame does not continue the previous one; empty when it does or is the first."""
+    if previous is None:
         return ""
-    if stamp_ns == previous_ns:
+    if frame.stamp_ns == previous.stamp_ns:
         return "stamp repeated"
-    if stamp_ns < previous_ns:
+    if frame.stamp_ns < previous.stamp_ns:
         return "stamp ran backwards"
-    if stamp_ns - previous_ns > MAX_GAP_S * 1e9:
+    if frame.stamp_ns - previous.stamp_ns > MAX_GAP_S * 1e9:
         return "gap between stamps"
+    if frame.camera != previous.camera:
+        return "camera changed"
     return ""
 
 

@@ -24,10 +24,15 @@ class Tracker:
         timeout: seconds without being seen after which an id is gone.
         max_distance: mean distance between the same joints in two images, as a fraction of the person's height, up to
             which they can be the same person.
+
+    Raises:
+        ValueError: when ``max_people`` is below 1.
     """
 
     def __init__(self, max_people: int = 4, timeout: float = 1.0, max_distance: float = 0.5) -> None:
-        self.max_people = max_people
+        if max_people < 1:
+            raise ValueError(f"expected max_people of 1 or more, got {max_people}")
+        self._max_people = max_people
         self._timeout_ns = round(timeout * 1e9)
         self._max_distance = max_distance
         self._tracks: tuple[_Track, ...] = ()
@@ -35,7 +40,7 @@ class Tracker:
 
     def __call__(self, stamp_ns: int, people: Sequence[PersonKeypoints]) -> tuple[PersonKeypoints, ...]:
         """The ``max_people`` most confident people, with ids, most confident first."""
-        ranked = sorted(people, key=lambda person: -float(person.confidence.mean()))[: self.max_people]
+        ranked = sorted(people, key=lambda person: -float(person.confidence.mean()))[: self._max_people]
         alive = [track for track in self._tracks if stamp_ns - track.last_seen_ns <= self._timeout_ns]
         matches = self._match(alive, ranked)
         named = tuple(

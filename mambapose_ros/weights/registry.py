@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from mambapose_ros.errors import UserError
 
@@ -68,8 +69,7 @@ def locate(name_or_path: str) -> Path:
         if not path.is_file():
             raise WeightsError(f"no weights {name_or_path!r}: expected a file or one of {', '.join(MODELS)}")
         return path
-    from huggingface_hub import try_to_load_from_cache
-
+    try_to_load_from_cache = _hub().try_to_load_from_cache
     model = MODELS[name_or_path]
     found = try_to_load_from_cache(model.repository, model.filename, revision=model.revision)
     if not isinstance(found, str):
@@ -83,8 +83,7 @@ def download(name: str) -> Path:
     Raises:
         WeightsError: for an unknown name, or when the hub cannot be reached or lacks the file.
     """
-    from huggingface_hub import hf_hub_download
-
+    hf_hub_download = _hub().hf_hub_download
     if name not in MODELS:
         raise WeightsError(f"no model {name!r}: expected one of {', '.join(MODELS)}")
     model = MODELS[name]
@@ -93,3 +92,11 @@ def download(name: str) -> Path:
     except Exception as error:  # the hub's client raises errors of several libraries
         first_line = str(error).strip().partition("\n")[0]
         raise WeightsError(f"cannot download {name} from {model.repository}: {first_line}") from error
+
+
+def _hub() -> Any:
+    try:
+        import huggingface_hub
+    except ImportError as error:
+        raise WeightsError("huggingface_hub is not installed: pip install huggingface_hub, or give a file") from error
+    return huggingface_hub

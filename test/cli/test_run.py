@@ -35,10 +35,22 @@ def test_a_real_video(shared, tmp_path):
         (["--source", "synthetic", "--detector", "magic"], "mediapipe"),
         (["--source", "synthetic", "--flow", "magic"], "dis"),
         (["--source", "synthetic", "--camera-info", "nowhere.yaml"], "nowhere.yaml"),
+        (["--source", "synthetic", "--output", "/dev/null/folder"], "choose another output"),
+        (["--source", "synthetic", "--weights", "nowhere.bin"], "expected a file or one of"),
     ],
 )
 def test_mistakes_are_answered_in_a_line(arguments, expected, tmp_path, capsys):
-    assert main(["run", "--output", str(tmp_path), *arguments]) == 1
+    assert main(["run", "--seconds", "1", "--output", str(tmp_path), *arguments]) == 1
     said = capsys.readouterr().err
     assert expected in said
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--seconds", "0"), ("--seconds", "-1"), ("--seconds", "nan"), ("--max-people", "0")]
+)
+def test_impossible_numbers_are_refused(option, value, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["run", "--source", "synthetic", option, value])
+    assert ended.value.code == 2
+    assert "expected" in capsys.readouterr().err

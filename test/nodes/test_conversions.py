@@ -86,6 +86,13 @@ def test_cameras_survive_the_round_trip():
     assert camera_from_info(camera_to_info(CAMERA, Header())) == CAMERA
 
 
+@pytest.mark.parametrize("model", ["plumb_bob", "rational_polynomial", "equidistant"])
+def test_cameras_without_coefficients_survive_too(model):
+    camera = Camera(64, 48, CAMERA.K, model)
+    sent = camera_from_info(camera_to_info(camera, Header()))
+    np.testing.assert_allclose(sent.project(np.array([0.3, 0.2, 1.0])), camera.project(np.array([0.3, 0.2, 1.0])))
+
+
 def test_an_uncalibrated_camera_is_told_from_a_calibrated_one():
     with pytest.raises(CameraError, match="all zero"):
         camera_from_info(CameraInfo(width=64, height=48))
@@ -134,7 +141,9 @@ def test_regions_are_cut_at_the_border_of_the_image(corners, expected):
 def test_skeletons_describe_themselves():
     joints = np.arange(51.0).reshape(17, 3)
     joints[3] = np.nan
-    skeleton = Skeleton3D("p7", joints, np.full(17, 0.5), "bone_prior")
+    confidence = np.full(17, 0.5)
+    confidence[2] = 0.0
+    skeleton = Skeleton3D("p7", joints, confidence, "bone_prior")
     message = skeletons_to_msg(FRAME, [skeleton], people())
     assert message.header == frame_header(FRAME)
     assert tuple(message.joint_names) == JOINT_NAMES
@@ -146,6 +155,7 @@ def test_skeletons_describe_themselves():
     assert sent.roi.width > 0
     assert (sent.joints[1].position.x, sent.joints[1].position.z) == (3.0, 5.0)
     assert sent.joints[1].state == Joint3D.STATE_MEASURED
+    assert sent.joints[2].state == Joint3D.STATE_INFERRED
     assert sent.joints[3].state == Joint3D.STATE_MISSING
     assert np.isnan(sent.joints[3].position.y)
     assert sent.joints[1].covariance[0] == -1

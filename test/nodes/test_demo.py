@@ -9,7 +9,7 @@ DEMO = [sys.executable, "-c", "import sys; from mambapose_ros.cli.main import ma
 
 def test_the_demo_runs_both_nodes_and_leaves_its_files(tmp_path):
     command = [*DEMO, "--seconds", "3", "--output", str(tmp_path)]
-    finished = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    finished = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
     assert finished.returncode == 0, finished.stdout + finished.stderr
     assert "latency p50" in finished.stdout
     assert "status running" in finished.stdout  # a plain line, since this is no terminal
@@ -21,7 +21,7 @@ def test_the_demo_runs_both_nodes_and_leaves_its_files(tmp_path):
 @pytest.mark.parametrize("source", ["nowhere.mp4", "synthetic:fly"])
 def test_the_demo_says_what_is_wrong_with_its_source(tmp_path, source):
     command = [*DEMO, "--source", source, "--output", str(tmp_path)]
-    finished = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    finished = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
     assert finished.returncode == 1
     assert "source_node ended with status 1" in finished.stderr
     assert "expected" in finished.stderr

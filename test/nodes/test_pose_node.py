@@ -154,7 +154,8 @@ def test_the_same_complaint_is_not_repeated_for_every_frame(camera, pose_node):
         lambda: int(camera.value("dropped: wrong step") or 0) >= dropped + 15,
         "15 more dropped",
     )
-    assert pose_node.output().count("wrong step") - before <= 2
+    # 15 in a second or a few of them; a warning every 5 s at most.
+    assert pose_node.output().count("wrong step") - before < 8
 
 
 def test_intrinsics_are_assumed_and_said_to_be_until_they_come(camera):

@@ -22,13 +22,18 @@ def test_synthetic_images_and_their_truth_share_stamps_and_agree(listener):
     skeletons = listener.hear(SkeletonArray, "/cam/ground_truth/skeletons")
     keypoints = listener.hear(PersonKeypointsArray, "/cam/ground_truth/keypoints")
     with NodeProcess("source_node", "/cam", source="synthetic:wave", seed=4, frame_id="optical", width=320, height=240):
-        listener.spin_until(lambda: len(images) >= 10 and set(stamps(images)) & set(stamps(skeletons)), "10 images")
+        shared_stamps = listener.spin_until(
+            lambda: set.intersection(*map(set, map(stamps, (images, infos, skeletons, keypoints)))),
+            "messages of all kinds with the same stamp",
+        )
 
-    image = next(message for message in images if stamp_to_ns(message.header.stamp) in stamps(skeletons))
-    index = stamps(skeletons).index(stamp_to_ns(image.header.stamp))
-    truth, people = skeletons[index], keypoints_from_msg(keypoints[index])
+    image, truth, seen = (
+        next(message for message in messages if stamp_to_ns(message.header.stamp) in shared_stamps)
+        for messages in (images, skeletons, keypoints)
+    )
+    people = keypoints_from_msg(seen)
     assert image.header.frame_id == truth.header.frame_id == "optical"
-    assert image.header.stamp in [info.header.stamp for info in infos]
+    assert image.header.stamp == truth.header.stamp == seen.header.stamp
     assert truth.skeletons[0].scale_source == Skeleton.SCALE_GROUND_TRUTH
 
     # The image is the one that the scene renders at that time, and the truth projects onto its keypoints.
@@ -37,7 +42,7 @@ def test_synthetic_images_and_their_truth_share_stamps_and_agree(listener):
     projected = joints[:, :2] / joints[:, 2:] * (K[0, 0], K[1, 1]) + K[:2, 2]
     np.testing.assert_allclose(projected, people[0].xy, atol=0.01)
     scene = SyntheticScene(motion="wave", people=1, seed=4, width=320, height=240, fps=30.0)
-    errors = [np.abs(scene.render(i).keypoints[0] - people[0].xy).max() for i in range(600)]
+    errors = [np.abs(scene.render(i).keypoints[0] - people[0].xy).max() for i in range(1300)]  # 43 s
     np.testing.assert_array_equal(image_to_rgb(image), scene.render(int(np.argmin(errors))).image)
 
 
@@ -55,7 +60,7 @@ def test_pictures_once_then_the_end(listener, tmp_path):
         cv2.imwrite(str(tmp_path / f"{i:02}.png"), np.full((24, 32, 3), value, np.uint8))
     images = listener.hear(Image, "/cam/image", qos_profile_sensor_data)
     infos = listener.hear(CameraInfo, "/cam/camera_info", qos_profile_sensor_data)
-    with NodeProcess("source_node", "/cam", source=tmp_path, rate=2.0, loop=False) as node:
+    with NodeProcess("source_node", "/cam", source=tmp_path, rate=1.0, loop=False) as node:
         listener.spin_until(lambda: images and infos and "ended" in node.output(), "images, camera_info and the end")
         assert node.stop() == 0
     seen = [int(image_to_rgb(image)[0, 0, 0]) for image in images]
@@ -92,7 +97,9 @@ def test_compressed_images_on_demand(listener):
         ({"source": "synthetic:fly"}, "expected"),
         ({"rate": -1.0}, "0.0 to 240.0"),
         ({"people": 9}, "1 to 4"),
-        ({"rate": "fast"}, "rate"),
+        ({"rate": "fast"}, "expected a value of type double"),
+        ({"width": 2.5}, "expected a value of type integer"),
+        ({"loop": 1}, "expected a value of type bool"),
         ({"camera_info_file": "nowhere.yaml"}, "nowhere.yaml"),
     ],
 )
@@ -102,3 +109,32 @@ def test_a_node_that_cannot_start_says_why_in_a_line(parameters, expected):
         last = node.output().strip().splitlines()[-1]
     assert last.startswith("SourceNode: ")
     assert expected in last
+
+
+def test_numbers_may_be_written_as_integers(listener):
+    images = listener.hear(Image, "/cam/image", qos_profile_sensor_data)
+    with NodeProcess("source_node", "/cam", source="synthetic:idle", rate=5, width=160, height=120):
+        listener.spin_until(lambda: len(images) >= 3, "3 images")
+    assert np.median(np.diff(stamps(images))) * 1e-6 == pytest.approx(200.0, abs=0.01)
+
+
+def test_a_source_that_vanishes_ends_the_node_with_the_reason(tmp_path):
+    video = tmp_path / "video.mp4"
+    writer = cv2.VideoWriter(str(video), cv2.VideoWriter.fourcc(*"mp4v"), 30.0, (64, 48))
+    for _ in range(60):
+        writer.write(np.zeros((48, 64, 3), np.uint8))
+    writer.release()
+    with NodeProcess("source_node", "/cam", source=video) as node:
+        while "reading" not in node.output():
+            assert node.running
+        video.unlink()
+        assert node.wait() == 1
+        assert "was it moved?" in node.output()
+
+
+def test_a_broken_picture_ends_the_node_with_its_name(tmp_path):
+    cv2.imwrite(str(tmp_path / "0.png"), np.zeros((24, 32, 3), np.uint8))
+    (tmp_path / "1.png").write_bytes(b"broken")
+    with NodeProcess("source_node", "/cam", source=tmp_path) as node:
+        assert node.wait() == 1
+        assert "1.png" in node.output()

@@ -34,7 +34,7 @@ def test_rates_ages_and_stages_of_the_last_seconds(clock):
 def test_dropped_frames_are_counted_by_reason():
     figures = StreamStatistics()
     assert [figures.record_dropped("late"), figures.record_dropped("late"), figures.record_dropped("bad")] == [1, 2, 1]
-    assert figures.dropped == {"late": 2, "bad": 1}
+    assert figures.dropped() == {"late": 2, "bad": 1}
 
 
 def test_nothing_happened_yet(clock):

@@ -24,6 +24,7 @@ class RecordingNetwork:
 
     window = 9
     scale_source = "learned"
+    description = "recording"
 
     def __init__(self) -> None:
         self.asked: list[np.ndarray] = []
@@ -74,6 +75,7 @@ def test_looking_ahead_answers_for_an_earlier_frame():
     assert [lifted.stamp_ns for lifted in answers[2:]] == [i * FRAME_NS for i in range(4)]
     for i, lifted in enumerate(answers[2:]):
         np.testing.assert_allclose(lifted.skeletons[0].joints[0], (0.1 * i, 0, 4), atol=1e-5)
+        np.testing.assert_array_equal(lifted.keypoints[0].xy, person((0.1 * i, 0, 4)).xy)
     assert set(network.indices) == {2}
 
 

@@ -30,13 +30,15 @@ class FixedDetector:
 
 
 class RecordingLifter:
+    description = "recording"
+
     def __init__(self) -> None:
         self.seen: list[tuple[str, ...]] = []
 
     def __call__(self, frame, people, flow):
         self.seen.append(tuple(person.id for person in people))
         skeletons = (Skeleton3D(person.id, np.zeros((17, 3)), np.ones(17), "none") for person in people)
-        return LiftedFrame(frame.stamp_ns, frame.frame_id, frame.camera, tuple(skeletons))
+        return LiftedFrame(frame.stamp_ns, frame.frame_id, frame.camera, tuple(people), tuple(skeletons))
 
     def reset(self):
         self.seen.append(("reset",))
@@ -58,7 +60,16 @@ def frame_at(stamp_ns: int) -> Frame:
     ],
 )
 def test_discontinuities_have_names(previous, current, reason):
-    assert discontinuity(previous, current) == reason
+    assert discontinuity(None if previous is None else frame_at(previous), frame_at(current)) == reason
+
+
+def test_another_camera_or_image_size_starts_anew():
+    pipeline = Pipeline(FixedDetector(), lifter=RecordingLifter())
+    pipeline(frame_at(0))
+    other = Frame(33_000_000, "cam", np.zeros((24, 32, 3), np.uint8), Camera.from_fov(32, 24))
+    result = pipeline(other)
+    assert result.reset_reason == "camera changed"
+    assert result.keypoints[0].id == "p2"
 
 
 def test_ids_stay_while_time_runs_on_and_are_new_after_a_jump():

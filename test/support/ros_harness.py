@@ -60,6 +60,11 @@ class NodeProcess:
         """Wait until it ends by itself; returns its exit status."""
         return self._process.wait(TIMEOUT_S)
 
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.poll() is None
+
     def output(self) -> str:
         """Everything it printed so far."""
         self._output.seek(0)
@@ -93,12 +98,6 @@ class Listener:
                 raise AssertionError(f"not within {timeout_s:.0f} s: {what}")
             self._executor.spin_once(timeout_sec=0.05)
         return value
-
-    def spin_for(self, seconds: float) -> None:
-        """Handle messages for some time, for what must not happen."""
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            self._executor.spin_once(timeout_sec=0.05)
 
 
 def _as_yaml(value: Any) -> str:

@@ -66,7 +66,7 @@ def hub(tmp_path):
 
 def mambapose(environment, *arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run(
-        [*MAMBAPOSE, *arguments], env=environment, capture_output=True, text=True, timeout=120, check=False
+        [*MAMBAPOSE, *arguments], cwd="/", env=environment, capture_output=True, text=True, timeout=120, check=False
     )
 
 
@@ -79,7 +79,9 @@ def test_a_download_is_kept_and_found_without_the_network(hub):
         assert file.read() == CONTENT
     offline = {**hub, "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_OFFLINE": "1"}
     code = "from mambapose_ros.weights import locate; print(locate('posemamba-s'))"
-    found = subprocess.run([sys.executable, "-c", code], env=offline, capture_output=True, text=True, check=True)
+    found = subprocess.run(
+        [sys.executable, "-c", code], cwd="/", env=offline, capture_output=True, text=True, check=True
+    )
     assert found.stdout.strip() == path
 
 

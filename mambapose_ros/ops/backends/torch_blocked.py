@@ -42,8 +42,8 @@ def scan(
     # In units of log 2: torch computes exp2 several times as fast as exp on some CPUs.
     A = A.unflatten(0, (groups, -1)).mT.contiguous() * _LOG2_E
     # [batch x length x groups x 1 x channels], and x N x 1: their products are states.
-    steps, inputs = (token_major(x, groups).unsqueeze(-2) for x in (delta, delta * u))
-    B, C = B.permute(0, 3, 1, 2).unsqueeze(-1), C.permute(0, 3, 1, 2).unsqueeze(-2)
+    steps, inputs = (token_major(x, groups).unsqueeze(-2).contiguous() for x in (delta, delta * u))
+    B, C = B.permute(0, 3, 1, 2).unsqueeze(-1).contiguous(), C.permute(0, 3, 1, 2).unsqueeze(-2).contiguous()
     h = (steps[:, 0] * A).zero_()
     outputs = []
     for block in zip(*(x.split(_BLOCK, dim=1) for x in (steps, inputs, B, C)), strict=True):

@@ -1,0 +1,56 @@
+"""Train the lifter on motion capture seen by random cameras.
+
+Writes OUTPUT/mambapose.safetensors, and while it runs OUTPUT/checkpoint.pt and curves.csv; at the end curves.png.
+`torchrun --nproc-per-node N $(which mambapose) train ...` uses several GPUs.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from mambapose_ros.perception.device import DEVICES
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("--data", required=True, help="folder of .npz motion capture")
+    parser.add_argument("--output", required=True, help="folder for weights, checkpoint and curves")
+    parser.add_argument("--size", default="XS", help="XS for CPUs, S for GPUs (%(default)s)")
+    parser.add_argument("--minutes", type=float, default=0.0, help="wall-clock budget")
+    parser.add_argument("--steps", type=int, default=0, help="budget of optimisation steps")
+    parser.add_argument("--seed", type=int, default=0, help="of everything random (%(default)s)")
+    parser.add_argument("--workers", type=int, default=1, help="processes that make windows (%(default)s)")
+    parser.add_argument("--device", default="auto", choices=DEVICES, help="where to train (%(default)s)")
+    parser.add_argument("--resume", action="store_true", help="go on with the run in OUTPUT that was stopped")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Train; returns the exit status."""
+    import torch
+    from rich.progress import Progress, TextColumn
+
+    from mambapose_ros.perception.device import resolve_device
+    from mambapose_ros.training.train import TrainOptions, train
+
+    options = TrainOptions(
+        data=arguments.data,
+        output=arguments.output,
+        size=arguments.size,
+        steps=arguments.steps,
+        minutes=arguments.minutes,
+        seed=arguments.seed,
+        workers=arguments.workers,
+        device=resolve_device(arguments.device, torch.cuda.is_available()),
+    )
+    with Progress(*Progress.get_default_columns(), TextColumn("{task.fields[line]}")) as progress:
+        task = progress.add_task("training", total=1.0, line="")
+
+        def report(line: str, share: float) -> None:
+            progress.update(task, completed=share, line=line)
+            if not progress.console.is_terminal:
+                progress.console.print(line, soft_wrap=True)
+
+        weights = train(options, resume=arguments.resume, report=report)
+    print(f"wrote {weights} and {Path(arguments.output) / 'curves.png'}")
+    return 0

@@ -1,0 +1,96 @@
+"""Scoring of a lifter on motion capture seen by random cameras, one row per kind of evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from mambapose_ros.models.mambapose import INTERVAL_90, MambaPose
+from mambapose_ros.training.metrics import bone_variation, difference_error, joint_errors, mpjpe, n_mpjpe, pa_mpjpe
+from mambapose_ros.training.mocap import Sequence as MocapSequence
+from mambapose_ros.training.windows import DepthKind, TrainingBatch, evaluation_windows
+
+LOOKAHEADS = (0, 4, 13)
+"""Frames that an answer may lie back."""
+
+_TAIL = 3  # newest frames, enough for velocity and acceleration of the newest
+
+
+@dataclass(frozen=True)
+class EvidenceKind:
+    """One row of the table: which evidence the lifter gets besides keypoints."""
+
+    name: str
+    flow: bool
+    depth: DepthKind
+
+
+EVIDENCE_KINDS = (
+    EvidenceKind("2D only", False, DepthKind.NONE),
+    EvidenceKind("2D + flow", True, DepthKind.NONE),
+    EvidenceKind("2D + depth", False, DepthKind.RELATIVE),
+    EvidenceKind("all", True, DepthKind.RELATIVE),
+    EvidenceKind("all, sensor depth", True, DepthKind.SENSOR),
+)
+
+
+def evaluate(
+    model: MambaPose,
+    sequences: Sequence[MocapSequence],
+    frames: int,
+    *,
+    stride: int = 27,
+    device: str = "cpu",
+    advance: Callable[[], None] = lambda: None,
+) -> dict[str, dict[str, float]]:
+    """Score a lifter on all windows of some sequences.
+
+    Args:
+        model: in eval mode.
+        sequences: of one split.
+        frames: of a window.
+        stride: frames between windows.
+        device: to run on.
+        advance: called after every batch of windows.
+
+    Returns:
+        Name of an evidence kind -> figure -> value. Errors are of the newest frame, the pelvis left out, and in
+        millimetres (per frame, per frame^2); bone variation and coverage are shares.
+    """
+    model = model.to(device)
+    table = {}
+    for kind in EVIDENCE_KINDS:
+        scores: dict[str, list[np.ndarray]] = {}
+        for batch in evaluation_windows(sequences, frames, stride, kind.flow, kind.depth):
+            for name, values in _score(model, batch, device).items():
+                scores.setdefault(name, []).append(values)
+            advance()
+        table[kind.name] = {name: float(np.concatenate(values).mean()) for name, values in scores.items()}
+    return table
+
+
+def _score(model: MambaPose, batch: TrainingBatch, device: str) -> dict[str, np.ndarray]:
+    """Figure -> value of each window."""
+    with torch.inference_mode():
+        estimate = model(torch.from_numpy(batch.evidence).to(device))
+    poses, truth = estimate.positions.cpu().numpy(), batch.target
+    newest, newest_truth = poses[:, -1, 1:], truth[:, -1, 1:]
+    limit = 1e3 * INTERVAL_90 * estimate.log_scale[:, -1, 1:].exp().cpu().numpy()
+    tail, tail_truth = poses[:, -_TAIL:, 1:], truth[:, -_TAIL:, 1:]
+    figures = {
+        "mpjpe": mpjpe(newest, newest_truth),
+        "n_mpjpe": n_mpjpe(newest, newest_truth),
+        "pa_mpjpe": pa_mpjpe(newest, newest_truth),
+        "velocity_error": difference_error(tail, tail_truth, 1),
+        "acceleration_error": difference_error(tail, tail_truth, 2),
+        "bone_variation": bone_variation(poses),
+        "coverage_90": (joint_errors(newest, newest_truth) < limit).mean(axis=-1),
+    }
+    for lookahead in LOOKAHEADS:
+        if lookahead < poses.shape[1]:
+            place = poses.shape[1] - 1 - lookahead
+            figures[f"mpjpe_lookahead_{lookahead}"] = mpjpe(poses[:, place, 1:], truth[:, place, 1:])
+    return figures

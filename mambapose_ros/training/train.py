@@ -1,0 +1,310 @@
+"""Training of MambaPose on motion capture seen by random cameras."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.distributed as distributed
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.data import DataLoader, IterableDataset
+
+from mambapose_ros.errors import UserError
+from mambapose_ros.models.mambapose import MAMBAPOSE_PRESETS, MambaPose, PoseEstimate, laplace_loss, save_mambapose
+from mambapose_ros.training.mocap import load_folder, select_split
+from mambapose_ros.training.windows import SamplerConfig, WindowSampler
+
+CHECKPOINT = "checkpoint.pt"
+WEIGHTS = "mambapose.safetensors"
+CURVES = "curves.csv"
+
+_NEWEST_EXTRA, _NEWEST_FRAMES = 3.0, 4.0  # robots use the newest frames most: weight 1 + 3 exp(-frames back / 4)
+_LOG_EVERY = 50  # steps
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """A training run; the same options and data give the same weights on the same machine.
+
+    Attributes:
+        data: folder of .npz motion capture, of which the split "train" is used.
+        output: folder for checkpoint, weights and curves.
+        size: a key of ``MAMBAPOSE_PRESETS``.
+        steps: optimisation steps; 0 = as many as ``minutes`` allow.
+        minutes: wall-clock budget; 0 = none. The learning rate reaches its end with whichever budget ends first.
+        frames: fewest and most frames of a window, log-uniform from step to step.
+        tokens: frames per step, so that long windows come in smaller batches.
+        learning_rate, weight_decay: of AdamW.
+        ema: decay of the moving average of weights, which is what ships.
+        velocity_weight: of the error of joint velocities, against that of positions.
+        seed: of everything random.
+        workers: processes that make windows; 0 = none but the training one.
+        device: "cpu" or "cuda".
+    """
+
+    data: str
+    output: str
+    size: str = "XS"
+    steps: int = 0
+    minutes: float = 0.0
+    frames: tuple[int, int] = (9, 81)
+    tokens: int = 1728
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.01
+    ema: float = 0.999
+    velocity_weight: float = 1.0
+    seed: int = 0
+    workers: int = 1
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        if self.size not in MAMBAPOSE_PRESETS:
+            raise UserError(f"expected size to be one of {', '.join(MAMBAPOSE_PRESETS)}, got {self.size!r}")
+        if self.steps <= 0 and self.minutes <= 0:
+            raise UserError("expected a budget, got none: give steps, minutes, or both")
+        window = MAMBAPOSE_PRESETS[self.size].window
+        if not 2 <= self.frames[0] <= self.frames[1] <= window:
+            raise UserError(f"expected windows of 2 to {window} frames, fewest first, got {self.frames}")
+
+
+def train(
+    options: TrainOptions, *, resume: bool = False, report: Callable[[str, float], None] = lambda line, share: None
+) -> Path:
+    """Train, or go on with a run that was stopped; returns the file of weights.
+
+    Under ``torchrun``, every process works on its own share of each step and the first one writes the files.
+
+    Args:
+        options: of the run.
+        resume: continue from the checkpoint in ``options.output``.
+        report: is given a line, and the share of the budget that is spent, every so many steps.
+
+    Raises:
+        UserError: when there is no such data, or nothing to resume.
+    """
+    run = _Run(options)
+    if resume:
+        run.load()
+    for windows, frames in run.batches():
+        run.step(windows, frames)
+        if run.steps_done % _LOG_EVERY == 0:
+            report(run.log(), run.progress)
+        if run.finished:
+            break
+    return run.finish()
+
+
+def training_loss(estimate: PoseEstimate, target: Tensor, velocity_weight: float) -> tuple[Tensor, Tensor]:
+    """The loss, and the weighted mean error of joints in metres; the pelvis, which is the origin, is left out.
+
+    Positions learn from their error and the error of their velocity, as in VideoPose3D (Pavllo et al., CVPR 2019);
+    scales learn from the likelihood of the errors that remain, without moving the positions.
+
+    Args:
+        estimate: of the network.
+        target: metres from the pelvis, `[batch x frames x 17 x 3]`.
+        velocity_weight: of the velocities' error.
+    """
+    frames = target.shape[1]
+    back = torch.arange(frames - 1, -1, -1, device=target.device)
+    weight = 1.0 + _NEWEST_EXTRA * torch.exp(-back / _NEWEST_FRAMES)
+    weight = weight / weight.sum()
+    error = torch.linalg.vector_norm(estimate.positions - target, dim=-1)[..., 1:]
+    position = (error.mean((0, 2)) * weight).sum()
+    velocity = torch.linalg.vector_norm(estimate.positions.diff(dim=1) - target.diff(dim=1), dim=-1).mean()
+    settled = PoseEstimate(estimate.positions.detach(), estimate.log_scale)
+    likelihood = (laplace_loss(settled, target)[..., 1:].mean((0, 2)) * weight).sum()
+    # Scales share the trunk; a small share keeps them from shaping it.
+    return position + velocity_weight * velocity + 0.01 * likelihood, position.detach()
+
+
+class _Windows(IterableDataset):
+    """Endless training windows, another stream in every process."""
+
+    def __init__(self, options: TrainOptions, rank: int, first_step: int) -> None:
+        self._options, self._rank, self._first_step = options, rank, first_step
+        self._sequences = select_split(load_folder(options.data), "train")
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        worker = torch.utils.data.get_worker_info()
+        seed = [self._options.seed, self._first_step, self._rank, worker.id if worker else 0]
+        rng = np.random.default_rng(seed)
+        sampler = WindowSampler(self._sequences, SamplerConfig(), seed=int(rng.integers(2**63)))
+        fewest, most = self._options.frames
+        while True:
+            frames = round(math.exp(rng.uniform(math.log(fewest), math.log(most))))
+            batch = sampler.batch(max(1, self._options.tokens // frames), frames)
+            yield torch.from_numpy(batch.evidence), torch.from_numpy(batch.target)
+
+
+class _Run:
+    """What changes during training."""
+
+    def __init__(self, options: TrainOptions) -> None:
+        self._options = options
+        self._rank = _join_processes(options.device)
+        torch.manual_seed(options.seed)
+        self._device = _device(options.device, self._rank)
+        self.model = MambaPose(MAMBAPOSE_PRESETS[options.size]).to(self._device)
+        self._parallel: nn.Module = self.model
+        if distributed.is_initialized():
+            self._parallel = DistributedDataParallel(self.model)
+        self._ema = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(options.ema), use_buffers=True)
+        self._optimizer = torch.optim.AdamW(
+            self.model.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay
+        )
+        self.steps_done = 0
+        self._seconds_before = 0.0
+        self._started = time.monotonic()
+        self._recent: list[tuple[float, float]] = []
+        self._curves: list[dict[str, float]] = []
+        self._output = Path(options.output)
+        self._output.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def seconds(self) -> float:
+        """Spent so far, in all sessions of this run."""
+        return self._seconds_before + time.monotonic() - self._started
+
+    @property
+    def progress(self) -> float:
+        """Share of the budget that is spent; 1 = the end."""
+        by_steps = self.steps_done / self._options.steps if self._options.steps > 0 else 0.0
+        by_time = self.seconds / (60.0 * self._options.minutes) if self._options.minutes > 0 else 0.0
+        return max(by_steps, by_time)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the budget is spent."""
+        return self.progress >= 1.0
+
+    def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Evidence and targets, without end."""
+        windows = _Windows(self._options, self._rank, self.steps_done)
+        return iter(DataLoader(windows, batch_size=None, num_workers=self._options.workers, prefetch_factor=None))
+
+    def step(self, evidence: Tensor, target: Tensor) -> None:
+        """One step of optimisation."""
+        for group in self._optimizer.param_groups:
+            group["lr"] = self._options.learning_rate * learning_rate_factor(self.progress, self.steps_done)
+        evidence, target = evidence.to(self._device), target.to(self._device)
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._device.type == "cuda"):
+            estimate = self._parallel(evidence)
+        loss, error = training_loss(estimate, target, self._options.velocity_weight)
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self._optimizer.step()
+        self._ema.update_parameters(self.model)
+        self.steps_done += 1
+        self._recent.append((loss.item(), error.item()))
+
+    def log(self) -> str:
+        """Note the last steps' figures, save everything, and return a line about it."""
+        loss, error = np.mean(self._recent, axis=0)
+        self._recent.clear()
+        row = {"step": self.steps_done, "seconds": self.seconds, "loss": float(loss), "error_mm": float(error) * 1e3}
+        self._curves.append(row)
+        if self._rank == 0:
+            self.save()
+        return f"step {self.steps_done}  loss {loss:.4f}  error {row['error_mm']:.1f} mm"
+
+    def save(self) -> None:
+        """Write the checkpoint and the curves, so that a stop costs at most a few steps."""
+        state = {
+            "model": self.model.state_dict(),
+            "ema": self._ema.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "steps_done": self.steps_done,
+            "seconds": self.seconds,
+            "curves": self._curves,
+            "size": self._options.size,
+        }
+        partial = self._output / f"{CHECKPOINT}.part"
+        torch.save(state, partial)
+        partial.replace(self._output / CHECKPOINT)
+        with open(self._output / CURVES, "w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, ["step", "seconds", "loss", "error_mm"])
+            writer.writeheader()
+            writer.writerows(self._curves)
+
+    def load(self) -> None:
+        """Go on where the checkpoint was written.
+
+        Raises:
+            UserError: when there is none, or it is of another size.
+        """
+        path = self._output / CHECKPOINT
+        if not path.is_file():
+            raise UserError(f"nothing to resume: expected {path}, which a run that was stopped leaves")
+        state = torch.load(path, map_location=self._device, weights_only=True)
+        if state["size"] != self._options.size:
+            raise UserError(f"{path} is of size {state['size']}, expected {self._options.size}")
+        self.model.load_state_dict(state["model"])
+        self._ema.load_state_dict(state["ema"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self.steps_done, self._seconds_before = state["steps_done"], state["seconds"]
+        self._curves = state["curves"]
+
+    def finish(self) -> Path:
+        """Write weights and curves; returns the file of weights."""
+        path = self._output / WEIGHTS
+        if self._rank == 0:
+            if self._recent:
+                self.log()
+            recipe = {**asdict(self._options), "steps_done": self.steps_done, "seconds": round(self.seconds)}
+            for private in ("data", "output"):  # paths of the machine that trained
+                recipe.pop(private)
+            shipped = MambaPose(self.model.config)
+            shipped.load_state_dict(self._ema.module.state_dict())
+            save_mambapose(shipped, path, recipe=json.dumps(recipe))
+            plot_curves(self._curves, self._output / "curves.png")
+        if distributed.is_initialized():
+            distributed.destroy_process_group()
+        return path
+
+
+def learning_rate_factor(progress: float, step: int) -> float:
+    """Linear warm-up over 200 steps, then half a cosine to 1 % at the end of the budget."""
+    warm = min(1.0, (step + 1) / 200)
+    return warm * (0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * min(progress, 1.0))))
+
+
+def plot_curves(curves: list[dict[str, float]], path: Path) -> None:
+    """A picture of the mean error over the steps."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(7, 4))
+    axes.plot([row["step"] for row in curves], [row["error_mm"] for row in curves])
+    axes.set(xlabel="step", ylabel="mean joint error, mm", yscale="log", title="training")
+    axes.grid(alpha=0.3)
+    figure.savefig(path, dpi=120, bbox_inches="tight")
+    pyplot.close(figure)
+
+
+def _join_processes(device: str) -> int:
+    """This process's number under torchrun; 0 alone."""
+    if not distributed.is_torchelastic_launched():
+        return 0
+    distributed.init_process_group("nccl" if device == "cuda" else "gloo")
+    return distributed.get_rank()
+
+
+def _device(name: str, rank: int) -> torch.device:
+    if name == "cuda":
+        device = torch.device("cuda", rank % max(torch.cuda.device_count(), 1))
+        torch.cuda.set_device(device)
+        return device
+    return torch.device(name)

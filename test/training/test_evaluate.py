@@ -1,0 +1,41 @@
+import json
+
+import numpy as np
+import pytest
+
+from mambapose_ros.cli.main import main
+from mambapose_ros.models.mambapose import MambaPose, MambaPoseConfig, save_mambapose
+from mambapose_ros.training.evaluate import EVIDENCE_KINDS, evaluate
+from mambapose_ros.training.mocap import load_folder, select_split
+
+
+@pytest.fixture(scope="module")
+def sequences(shared):
+    return select_split(load_folder(shared / "data" / "mocap"), "val")[:2]
+
+
+def test_every_kind_of_evidence_is_scored_and_again_the_same(sequences):
+    model = MambaPose(MambaPoseConfig(width=16, depth=1, window=27)).eval()
+    table = evaluate(model, sequences, 27, stride=300)
+    assert list(table) == [kind.name for kind in EVIDENCE_KINDS]
+    for figures in table.values():
+        assert all(np.isfinite(value) for value in figures.values())
+        assert figures["pa_mpjpe"] <= figures["n_mpjpe"] <= figures["mpjpe"]
+        assert figures["mpjpe"] == figures["mpjpe_lookahead_0"]
+        assert 0.0 <= figures["coverage_90"] <= 1.0
+    assert evaluate(model, sequences, 27, stride=300) == table
+
+
+def test_the_command_writes_its_table(shared, tmp_path, capsys):
+    weights, figures = tmp_path / "weights.safetensors", tmp_path / "figures.json"
+    save_mambapose(MambaPose(MambaPoseConfig(width=16, depth=1, window=9)), weights)
+    data = str(shared / "data" / "mocap")
+    arguments = ["--data", data, "--weights", str(weights), "--json", str(figures), "--stride", "3000"]
+    assert main(["evaluate", *arguments, "--windows", "9"]) == 0
+    assert set(json.loads(figures.read_text())["windows"]["9"]) == {kind.name for kind in EVIDENCE_KINDS}
+    assert "sensor depth" in capsys.readouterr().out
+
+
+def test_mistakes_are_answered_in_a_line(tmp_path, capsys):
+    assert main(["evaluate", "--data", str(tmp_path), "--weights", str(tmp_path / "nowhere.safetensors")]) == 1
+    assert "there is no such file" in capsys.readouterr().err

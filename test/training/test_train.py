@@ -1,0 +1,113 @@
+import csv
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+
+from mambapose_ros.errors import UserError
+from mambapose_ros.models.mambapose import INTERVAL_90, PoseEstimate, laplace_loss, load_mambapose
+from mambapose_ros.training.train import TrainOptions, learning_rate_factor, train, training_loss
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Steps this small are slower on two, and much slower on two busy ones."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def options_of(tmp_path, shared, **changes) -> TrainOptions:
+    """A run of seconds: few, short windows."""
+    data = str(shared / "data" / "mocap")
+    given = {"data": data, "output": str(tmp_path), "steps": 2, "frames": (9, 9), "tokens": 36, "workers": 0}
+    return TrainOptions(**{**given, **changes})
+
+
+def test_a_short_training_lowers_the_error_by_a_quarter(tmp_path, shared):
+    lines = []
+    options = options_of(tmp_path, shared, steps=200, learning_rate=3e-3, ema=0.9)
+    weights = train(options, report=lambda line, share: lines.append(share))
+    with open(tmp_path / "curves.csv", encoding="utf-8") as file:
+        errors = [float(row["error_mm"]) for row in csv.DictReader(file)]
+    assert len(errors) == 4
+    assert errors[-1] < 0.75 * errors[0]
+    assert lines[-1] == 1.0
+    assert (tmp_path / "curves.png").stat().st_size > 1000
+    model = load_mambapose(weights)
+    assert not model.training
+    with safe_open(weights, framework="pt") as file:
+        recipe = json.loads(file.metadata()["recipe"])
+    assert recipe["steps_done"] == 200
+    assert str(shared) not in json.dumps(recipe)  # no paths of the machine that trained
+
+
+def test_the_same_seed_gives_the_same_weights(tmp_path, shared):
+    files = [train(options_of(tmp_path / name, shared, seed=seed)) for name, seed in (("a", 1), ("b", 1), ("c", 2))]
+    a, b, c = (load_mambapose(file).state_dict() for file in files)
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    assert any(not torch.equal(a[name], c[name]) for name in a)
+
+
+def test_a_stopped_run_goes_on(tmp_path, shared):
+    train(options_of(tmp_path, shared, steps=2))
+    train(options_of(tmp_path, shared, steps=4), resume=True)
+    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    assert state["steps_done"] == 4
+    assert [row["step"] for row in state["curves"]] == [2, 4]
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"size": "XXL"}, "XS, S"),
+        ({"steps": 0}, "expected a budget"),
+        ({"frames": (1, 9)}, "2 to 243"),
+        ({"frames": (27, 9)}, "fewest first"),
+    ],
+)
+def test_impossible_options_are_refused(tmp_path, shared, changes, expected):
+    with pytest.raises(UserError, match=expected):
+        options_of(tmp_path, shared, **changes)
+
+
+def test_nothing_to_resume_is_said(tmp_path, shared):
+    with pytest.raises(UserError, match="nothing to resume"):
+        train(options_of(tmp_path, shared), resume=True)
+
+
+def test_the_learning_rate_warms_up_and_ends_low():
+    assert learning_rate_factor(0.0, 0) == pytest.approx(1 / 200)
+    assert learning_rate_factor(0.0, 199) == pytest.approx(1.0)
+    assert learning_rate_factor(1.0, 10_000) == pytest.approx(0.01)
+
+
+def test_scales_learn_from_the_errors_and_do_not_move_the_poses():
+    positions = torch.zeros(2, 5, 17, 3, requires_grad=True)
+    log_scale = torch.zeros(2, 5, 17, requires_grad=True)
+    target = torch.randn(2, 5, 17, 3, generator=torch.Generator().manual_seed(0))
+    loss, error = training_loss(PoseEstimate(positions, log_scale), target, velocity_weight=0.0)
+    loss.backward()
+    assert error == pytest.approx(torch.linalg.vector_norm(target, dim=-1)[..., 1:].mean().item(), rel=0.1)
+    assert (positions.grad[:, :, 0] == 0).all()
+    direction = torch.nn.functional.cosine_similarity(positions.grad[:, :, 1:], -target[:, :, 1:], dim=-1)
+    assert (direction > 0.999).all()
+    assert (log_scale.grad[:, :, 1:] != 0).all()
+
+
+def test_the_interval_holds_nine_errors_in_ten_of_the_loss_own_distribution():
+    rng = np.random.default_rng(0)
+    errors = rng.gamma(3.0, 0.02, 100_000)  # lengths of vectors with density ~ exp(-length / scale)
+    assert (errors < INTERVAL_90 * 0.02).mean() == pytest.approx(0.9, abs=0.005)
+    # And the loss is least at that scale.
+    target = torch.zeros(1, 1, len(errors), 3)
+    target[0, 0, :, 0] = torch.from_numpy(errors)
+
+    def loss(scale: float) -> float:
+        estimate = PoseEstimate(torch.zeros_like(target), torch.full(target.shape[:-1], np.log(scale)))
+        return laplace_loss(estimate, target).mean().item()
+
+    assert loss(0.02) < min(loss(0.018), loss(0.022))
