@@ -33,7 +33,7 @@ def test_the_command_writes_its_table(shared, tmp_path, capsys):
     arguments = ["--data", data, "--weights", str(weights), "--json", str(figures), "--stride", "3000"]
     assert main(["evaluate", *arguments, "--windows", "9"]) == 0
     assert set(json.loads(figures.read_text())["windows"]["9"]) == {kind.name for kind in EVIDENCE_KINDS}
-    assert "sensor depth" in capsys.readouterr().out
+    assert "pa_mpjpe" in capsys.readouterr().out
 
 
 def test_mistakes_are_answered_in_a_line(tmp_path, capsys):
