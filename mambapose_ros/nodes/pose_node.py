@@ -72,6 +72,7 @@ class PoseNode(LifecycleNode):
         self._state_name = "unconfigured"
         self._warn = ThrottledWarnings(self.get_logger())
         self._people = 0
+        self._placed = 0
         self._image_subscriptions: list = []
         self._keypoints_publisher = self.create_publisher(PersonKeypointsArray, "keypoints", qos.RESULT_OUTPUT)
         self._skeletons_publisher = self.create_publisher(SkeletonArray, "skeletons", qos.RESULT_OUTPUT)
@@ -198,6 +199,7 @@ class PoseNode(LifecycleNode):
         if result.reset_reason:
             self._warn(result.reset_reason, f"{result.reset_reason}: starting anew, people get new ids")
         self._people = len(result.keypoints)
+        self._placed = len(result.lifted.skeletons) if result.lifted else 0
         self._keypoints_publisher.publish(keypoints_to_msg(result.frame, result.keypoints))
         age_ns = self.get_clock().now().nanoseconds - result.frame.stamp_ns
         self.statistics.record_result(age_ns * 1e-9, result.stage_ms)
@@ -233,6 +235,7 @@ class PoseNode(LifecycleNode):
             timeout_s=self.parameters["timeout"],
             values={
                 "people": self._people,
+                "skeletons": self._placed,
                 **self.parameters,
                 **(self._pipeline.description if self._pipeline else {}),
             },
