@@ -1,6 +1,6 @@
 """Latency and peak memory of the PoseMamba lifter: every scan backend against the reference.
 
-    python benchmarks/lifter.py --quick                       about a minute on two cores
+    python benchmarks/lifter.py --quick                       a few minutes on two cores
     python benchmarks/lifter.py --variants S --frames 243     a part
     python benchmarks/lifter.py --output lifter.json          everything
 

@@ -220,8 +220,7 @@ def _spin(node: Node) -> None:
 def _wait_for_first_result(monitor: Monitor, processes: list[_Process]) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S
     while not monitor.results:
-        for process in processes:
-            process.check()
+        _check_all(processes)
         if time.monotonic() > deadline:
             logs = "\n".join(f"--- {process.node}\n{process.output()}" for process in processes)
             raise UserError(f"no result within {START_TIMEOUT_S:.0f} s\n{logs}")

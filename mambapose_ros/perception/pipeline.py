@@ -192,8 +192,9 @@ def discontinuity(previous: _Shot | Frame | None, frame: Frame) -> str:
         return "stamp ran backwards"
     if frame.stamp_ns - previous.stamp_ns > MAX_GAP_S * 1e9:
         return "gap between stamps"
-    if frame.camera != previous.camera:
-        return "camera changed"
+    # Other intrinsics for the same pixels, as when the first CameraInfo comes late, interrupt nothing.
+    if (frame.camera.width, frame.camera.height) != (previous.camera.width, previous.camera.height):
+        return "image size changed"
     return ""
 
 

@@ -63,13 +63,21 @@ def test_discontinuities_have_names(previous, current, reason):
     assert discontinuity(None if previous is None else frame_at(previous), frame_at(current)) == reason
 
 
-def test_another_camera_or_image_size_starts_anew():
+def test_another_image_size_starts_anew():
     pipeline = Pipeline(FixedDetector(), lifter=RecordingLifter())
     pipeline(frame_at(0))
     other = Frame(33_000_000, "cam", np.zeros((24, 32, 3), np.uint8), Camera.from_fov(32, 24))
     result = pipeline(other)
-    assert result.reset_reason == "camera changed"
+    assert result.reset_reason == "image size changed"
     assert result.keypoints[0].id == "p2"
+
+
+def test_intrinsics_that_come_late_change_nobodys_id():
+    pipeline = Pipeline(FixedDetector(), lifter=RecordingLifter())
+    pipeline(Frame(0, "cam", np.zeros((48, 64, 3), np.uint8), Camera.from_fov(64, 48, assumed=True)))
+    result = pipeline(Frame(33_000_000, "cam", np.zeros((48, 64, 3), np.uint8), Camera.from_fov(64, 48, 1.2)))
+    assert result.reset_reason == ""
+    assert result.keypoints[0].id == "p1"
 
 
 def test_ids_stay_while_time_runs_on_and_are_new_after_a_jump():
