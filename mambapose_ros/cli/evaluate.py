@@ -1,4 +1,9 @@
-"""Score the lifter on motion capture seen by random cameras: one row per kind of evidence."""
+"""Score the lifter on motion capture seen by random cameras: one row per kind of evidence.
+
+Errors are of the newest frame, in millimetres (per frame, per frame^2), without the pelvis; bones is how much their
+lengths vary over a window, inside the share of errors inside the 90 % interval, and "later N" the MPJPE with a
+lookahead of N frames.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +18,27 @@ if TYPE_CHECKING:
 
 WINDOWS = (27, 81)
 
+COLUMNS = {
+    "mpjpe": "MPJPE",
+    "n_mpjpe": "N-MPJPE",
+    "pa_mpjpe": "PA-MPJPE",
+    "velocity_error": "velocity",
+    "acceleration_error": "accel.",
+    "bone_variation": "bones",
+    "coverage_90": "inside",
+    "mpjpe_lookahead_4": "later 4",
+    "mpjpe_lookahead_13": "later 13",
+}
+"""Figure -> heading."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("--data", required=True, help="folder of .npz motion capture")
     parser.add_argument("--split", default="val", help="which of its splits (%(default)s)")
-    parser.add_argument("--weights", required=True, help="file that `mambapose train` wrote")
+    parser.add_argument("--weights", default="mambapose-xs", help="name, or file of `mambapose train` (%(default)s)")
     parser.add_argument("--json", type=Path, help="file for the figures")
+    parser.add_argument("--plot", type=Path, help="picture of the figures, e.g. evaluation.png")
     parser.add_argument("--stride", type=int, default=27, help="frames between windows (%(default)s)")
     parser.add_argument("--windows", type=int, nargs="+", default=WINDOWS, help="frames per window (27 81)")
 
@@ -30,10 +49,11 @@ def run(arguments: argparse.Namespace) -> int:
     from rich.progress import Progress
 
     from mambapose_ros.models.mambapose import load_mambapose
-    from mambapose_ros.training.evaluate import EVIDENCE_KINDS, evaluate
+    from mambapose_ros.training.evaluate import EVIDENCE_KINDS, evaluate, plot
     from mambapose_ros.training.mocap import load_folder, select_split
+    from mambapose_ros.weights import locate
 
-    model = load_mambapose(arguments.weights)
+    model = load_mambapose(locate(arguments.weights))
     sequences = select_split(load_folder(arguments.data), arguments.split)
     results = {}
     with Progress() as progress:
@@ -42,19 +62,25 @@ def run(arguments: argparse.Namespace) -> int:
             advance = partial(progress.advance, task)
             results[str(frames)] = evaluate(model, sequences, frames, stride=arguments.stride, advance=advance)
             progress.remove_task(task)
+    console = Console(width=max(Console().width, 110))  # narrower, the headings would be cut
     for frames, table in results.items():
-        Console().print(_table(frames, table))
+        console.print(_table(frames, table))
     if arguments.json:
         content = {"split": arguments.split, "stride": arguments.stride, "windows": results}
         arguments.json.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    if arguments.plot:
+        plot(results, arguments.plot)
     return 0
 
 
 def _table(frames: str, figures: dict[str, dict[str, float]]) -> Table:
     from rich.table import Table
 
-    table = Table("", *figures, title=f"T = {frames}, newest frame; mm, mm per frame (^2), shares")
-    for name in next(iter(figures.values())):
-        values = [row[name] for row in figures.values()]
-        table.add_row(name, *(f"{value:.3f}" if value < 1.0 else f"{value:.1f}" for value in values))
+    table = Table("evidence", title=f"T = {frames}, newest frame")
+    columns = {name: heading for name, heading in COLUMNS.items() if name in next(iter(figures.values()))}
+    for heading in columns.values():
+        table.add_column(heading, justify="right")
+    for kind, row in figures.items():
+        values = [row[name] for name in columns]
+        table.add_row(kind, *(f"{value:.3f}" if value < 1.0 else f"{value:.1f}" for value in values))
     return table

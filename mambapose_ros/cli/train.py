@@ -19,6 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--size", default="XS", help="XS for CPUs, S for GPUs (%(default)s)")
     parser.add_argument("--minutes", type=float, default=0.0, help="wall-clock budget")
     parser.add_argument("--steps", type=int, default=0, help="budget of optimisation steps")
+    parser.add_argument("--batch-frames", type=int, default=512, help="frames per step (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of everything random (%(default)s)")
     parser.add_argument("--workers", type=int, default=1, help="processes that make windows (%(default)s)")
     parser.add_argument("--device", default="auto", choices=DEVICES, help="where to train (%(default)s)")
@@ -39,6 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
         size=arguments.size,
         steps=arguments.steps,
         minutes=arguments.minutes,
+        batch_frames=arguments.batch_frames,
         seed=arguments.seed,
         workers=arguments.workers,
         device=resolve_device(arguments.device, torch.cuda.is_available()),

@@ -101,7 +101,7 @@ def _read(path: Path) -> object:
             "objects or is damaged; nothing in it was run. Do not load it another way: get the "
             f"file from its publisher again ({_first_line(error)})"
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except (RuntimeError, EOFError, OSError, ValueError, LookupError) as error:
         raise CheckpointError(
             f"{path}: expected a PyTorch checkpoint, but the file is truncated or of another "
             f"format; download it again ({_first_line(error)})"

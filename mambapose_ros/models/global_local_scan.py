@@ -5,7 +5,6 @@ after the 2D selective scan of VMamba, arXiv 2401.10166.
 """
 
 import math
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -13,8 +12,9 @@ from torch import Tensor, nn
 
 from mambapose_ros.ops import native_mixer
 from mambapose_ros.ops.backends import native
+from mambapose_ros.ops.cross_scan import cross_scan
 from mambapose_ros.ops.linear import Linear, is_plain_cpu_inference, linear
-from mambapose_ros.ops.scan import resolve_backend, selective_scan
+from mambapose_ros.ops.scan import resolve_backend
 
 DIRECTIONS = 4
 LOCAL_NEIGHBOURS = (0, 0, 1, 2, 3, 0, 4, 5, 6, 8, 11, 12, 13, 8, 14, 15, 16)
@@ -25,25 +25,15 @@ neither a permutation nor the table of parents.
 """
 
 
-class ScanOrders(NamedTuple):
-    """How the directions go over the tokens of a window; a token's number is frame * 17 + joint.
+def scan_orders(frames: int, joints: int, device: torch.device) -> Tensor:
+    """The tokens of a window as each direction visits them; a token's number is frame * joints + joint.
 
-    Attributes:
-        tokens: the token at each step of each direction, `[4 x frames * joints]` int32: frame by
-            frame, joint by joint, and those two reversed.
-        steps: the step at which each direction meets each token; the inverse of `tokens`.
+    Returns:
+        `[4 x frames * joints]` int32: frame by frame, joint by joint, and those two reversed.
     """
-
-    tokens: Tensor
-    steps: Tensor
-
-
-def scan_orders(frames: int, joints: int, device: torch.device) -> ScanOrders:
-    """The orders of the four directions for a window."""
     tokens = torch.arange(frames * joints, dtype=torch.int32, device=device).view(frames, joints)
     forward = torch.stack([tokens.flatten(), tokens.t().flatten()])
-    orders = torch.cat([forward, forward.flip(1)])
-    return ScanOrders(orders, orders.argsort(dim=1))
+    return torch.cat([forward, forward.flip(1)])
 
 
 class GlobalLocalScan(nn.Module):
@@ -83,13 +73,15 @@ class GlobalLocalScan(nn.Module):
         self.dt_bias.copy_(step + torch.log(-torch.expm1(-step)))  # the inverse of softplus
         self.A_log.copy_(torch.arange(1, self.A_log.shape[1] + 1).log().expand_as(self.A_log))
 
-    def forward(self, x: Tensor, orders: ScanOrders) -> Tensor:
+    def forward(self, x: Tensor, orders: Tensor) -> Tensor:
         """Mixes `x`, `[batch x frames x joints x width]`, visiting its tokens in `orders`."""
         x, z = self.in_proj(x).chunk(2, dim=-1)
         if self._can_fuse(x):
             return self.out_proj(self._mix_fused(x, z, orders))
-        x = F.silu(self.conv(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1))
-        return self.out_proj(self.out_norm(self._scan(x, orders)) * F.silu(z))
+        x = F.silu(self.conv(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)).to(self.A_log.dtype)
+        sources = torch.stack([x + x[:, :, self.neighbours], x]).flatten(2, 3)
+        y = self._scan(sources, orders).view_as(x)
+        return self.out_proj(self.out_norm(y) * F.silu(z))
 
     def _can_fuse(self, x: Tensor) -> bool:
         """Whether the compiled CPU kernels can take it: plain inference, whole vectors."""
@@ -97,39 +89,28 @@ class GlobalLocalScan(nn.Module):
             return False
         return resolve_backend(self.scan_backend, x.device, x.dtype) is native
 
-    def _mix_fused(self, x: Tensor, z: Tensor, orders: ScanOrders) -> Tensor:
+    def _mix_fused(self, x: Tensor, z: Tensor, orders: Tensor) -> Tensor:
         """What `forward` does between its projections, by fused kernels."""
-        u = native_mixer.convolve(x, self.conv, self.neighbours)
-        # Directions 0 and 2 read the source with neighbours, 1 and 3 the one without.
-        projections = (self.x_proj[0::2].flatten(0, 1), self.x_proj[1::2].flatten(0, 1))
-        projected = torch.stack([linear(u[i], projections[i]) for i in range(2)])
-        y = native_mixer.cross_scan(
-            u, projected, orders.tokens, self.dt_proj, self.dt_bias, -torch.exp(self.A_log), self.D
-        )
+        y = self._scan(native_mixer.convolve(x, self.conv, self.neighbours), orders)
         return native_mixer.gate(y, z, self.out_norm)
 
-    def _scan(self, x: Tensor, orders: ScanOrders) -> Tensor:
-        """The sum of the four scans over `[batch x frames x joints x inner]`, in float32."""
-        direction = torch.arange(DIRECTIONS, device=x.device)
-        rank, states = self.dt_proj.shape[2], self.A_log.shape[1]
-        with torch.autocast(x.device.type, enabled=False):
-            x = x.to(self.A_log.dtype)
-            sources = torch.stack([x + x[:, :, self.neighbours], x], dim=3).flatten(1, 2)
-            # [batch x steps x directions x inner]: channels side by side, as the backends want it.
-            u = sources[:, orders.tokens.t(), direction % 2]
-            projected = torch.einsum("blkd,kcd->blkc", u, self.x_proj)
-            dt, B, C = projected.split([rank, states, states], dim=-1)
-            delta = torch.einsum("blkr,kdr->blkd", dt, self.dt_proj)
-            y = selective_scan(
-                u.flatten(2).mT,
-                delta.flatten(2).mT,
+    def _scan(self, sources: Tensor, orders: Tensor) -> Tensor:
+        """The sum of the four scans, `[batch x tokens x inner]`, in float32.
+
+        Args:
+            sources: `[2 x batch x tokens x inner]`, with neighbours for directions 0 and 2, without for 1 and 3.
+            orders: of the scans.
+        """
+        projections = (self.x_proj[0::2].flatten(0, 1), self.x_proj[1::2].flatten(0, 1))
+        with torch.autocast(sources.device.type, enabled=False):
+            projected = torch.stack([linear(sources[i], projections[i]) for i in range(2)])
+            return cross_scan(
+                sources,
+                projected,
+                orders,
+                self.dt_proj,
+                self.dt_bias,
                 -torch.exp(self.A_log),
-                B.permute(0, 2, 3, 1),
-                C.permute(0, 2, 3, 1),
                 self.D,
-                delta_bias=self.dt_bias.flatten(),
-                delta_softplus=True,
                 backend=self.scan_backend,
             )
-            y = y.mT.unflatten(2, (DIRECTIONS, -1))
-            return y[:, orders.steps.t(), direction].sum(2).view_as(x)

@@ -11,7 +11,7 @@ from types import MappingProxyType
 import torch
 from torch import Tensor, nn
 
-from mambapose_ros.models.global_local_scan import GlobalLocalScan, ScanOrders, scan_orders
+from mambapose_ros.models.global_local_scan import GlobalLocalScan, scan_orders
 from mambapose_ros.ops.linear import Linear
 from mambapose_ros.skeleton import FLIP, NUM_JOINTS
 
@@ -155,7 +155,7 @@ class PoseMambaBlock(nn.Module):
         self.mlp = nn.Sequential(Linear(config.width, hidden), nn.GELU(), Linear(hidden, config.width))
         self.drop_path = DropPath(drop_path)
 
-    def forward(self, x: Tensor, orders: ScanOrders) -> Tensor:
+    def forward(self, x: Tensor, orders: Tensor) -> Tensor:
         """`[batch x frames x 17 x width]` to the same, visiting its tokens in `orders`."""
         x = x + self.drop_path(self.mixer(self.mixer_norm(x), orders))
         return x + self.drop_path(self.mlp(self.mlp_norm(x)))

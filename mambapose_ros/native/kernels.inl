@@ -9,6 +9,7 @@ inline const Kernels kernels = {
     {scan_gradient_tasks, scan_gradient},
     {convolution_tasks, convolution},
     {cross_scan_tasks, cross_scan},
+    {cross_scan_gradient_tasks, cross_scan_gradient},
     {gate_tasks, gate},
 };
 

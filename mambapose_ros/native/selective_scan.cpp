@@ -27,6 +27,7 @@ struct Kernels {
   Kernel<ScanGradient> scan_gradient;
   Kernel<Convolution> convolution;
   Kernel<CrossScan> cross_scan;
+  Kernel<CrossScanGradient> cross_scan_gradient;
   Kernel<Gate> gate;
 };
 
@@ -121,6 +122,10 @@ void mambapose_convolution(const Convolution* a, int threads) {
 
 void mambapose_cross_scan(const CrossScan* a, int threads) {
   run(chosen->kernels->cross_scan, *a, threads);
+}
+
+void mambapose_cross_scan_gradient(const CrossScanGradient* a, int threads) {
+  run(chosen->kernels->cross_scan_gradient, *a, threads);
 }
 
 void mambapose_gate(const Gate* a, int threads) { run(chosen->kernels->gate, *a, threads); }

@@ -50,6 +50,16 @@ struct CrossScan {
   int64_t batch, length, channels, states, rank, directions, sources;
 };
 
+// Gradients of CrossScan from dy, the gradient of y; each is shaped like its tensor, and those of
+// parameters, ddt_weight to dD, have the batch in front.
+struct CrossScanGradient {
+  const float *u, *projected;
+  const int32_t* orders;
+  const float *dt_weight, *dt_bias, *A, *D, *dy;
+  float *du, *dprojected, *ddt_weight, *ddt_bias, *dA, *dD;
+  int64_t batch, length, channels, states, rank, directions, sources;
+};
+
 // LayerNorm of y, then times SiLU(z).
 //   y, out: [tokens x channels]; z: [tokens x channels] in rows of `row` floats
 struct Gate {

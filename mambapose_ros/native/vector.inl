@@ -35,10 +35,17 @@ INLINE void scatter(float* p, int64_t stride, Vec v) {
 
 INLINE Vec broadcast(float x) { return Vec{} + x; }
 
+// The sums of neighbouring lanes of a, then those of b.
+INLINE Vec pair_sums(Vec a, Vec b) {
+  Ints even;
+  for (int i = 0; i < LANES; ++i) even[i] = 2 * i;
+  return __builtin_shuffle(a, b, even) + __builtin_shuffle(a, b, even + 1);
+}
+
 INLINE float sum(Vec v) {
-  float total = 0;
-  for (int i = 0; i < LANES; ++i) total += v[i];
-  return total;
+#pragma GCC unroll 4
+  for (int width = LANES / 2; width > 0; width /= 2) v = pair_sums(v, v);
+  return v[0];
 }
 
 // 2^x to 1e-7, 1 at 0.

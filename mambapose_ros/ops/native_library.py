@@ -35,13 +35,35 @@ _KERNELS = {
         "u projected orders dt_weight dt_bias A D y",
         "batch length channels states rank directions sources",
     ),
+    "cross_scan_gradient": _arguments(
+        "CrossScanGradient",
+        "u projected orders dt_weight dt_bias A D dy du dprojected ddt_weight ddt_bias dA dD",
+        "batch length channels states rank directions sources",
+    ),
     "gate": _arguments("Gate", "y z weight bias out", "tokens channels row", "epsilon"),
 }
 
 
+def library_path() -> Path:
+    """The file that MAMBAPOSE_SCAN_LIBRARY names, else the one beside this file.
+
+    Raises:
+        OSError: there is none.
+    """
+    if named := os.environ.get(_PATH_VARIABLE):
+        return Path(named)
+    folder = Path(__file__).parent
+    for path in sorted(folder.glob("_selective_scan*.so")):
+        return path
+    raise OSError(
+        f"no compiled library _selective_scan*.so in {folder}; build the package with a C++ "
+        f"compiler (make build), or name the library in {_PATH_VARIABLE}"
+    )
+
+
 @cache
 def load() -> ctypes.CDLL:
-    """The library: the file that MAMBAPOSE_SCAN_LIBRARY names, else the one beside this file.
+    """The library of ``library_path``.
 
     torch is imported before, so the library shares torch's OpenMP threads. From now on the process
     keeps up to 128 MiB of freed memory, which spares a forward pass thousands of page faults.
@@ -49,7 +71,7 @@ def load() -> ctypes.CDLL:
     Raises:
         OSError: there is no library, or it does not load here; the message says which.
     """
-    library = ctypes.CDLL(str(_find()))
+    library = ctypes.CDLL(str(library_path()))
     library.mambapose_instruction_set.restype = ctypes.c_char_p
     for name, arguments in _KERNELS.items():
         kernel = getattr(library, f"mambapose_{name}")
@@ -68,15 +90,3 @@ def call(kernel: str, **arguments: Tensor | int | float) -> None:
     fields = {name: value.data_ptr() if isinstance(value, Tensor) else value for name, value in arguments.items()}
     function = getattr(load(), f"mambapose_{kernel}")
     function(_KERNELS[kernel](**fields), torch.get_num_threads())
-
-
-def _find() -> Path:
-    if named := os.environ.get(_PATH_VARIABLE):
-        return Path(named)
-    folder = Path(__file__).parent
-    for path in sorted(folder.glob("_selective_scan*.so")):
-        return path
-    raise OSError(
-        f"no compiled library _selective_scan*.so in {folder}; build the package with a C++ "
-        f"compiler (make build), or name the library in {_PATH_VARIABLE}"
-    )

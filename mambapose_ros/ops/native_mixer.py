@@ -1,8 +1,8 @@
 """The token mixer of PoseMamba's blocks on the compiled CPU kernels, for inference.
 
-Each function does in one pass what takes several in plain torch, without reordered copies of the
-tokens; `mambapose_ros.models.global_local_scan` states the same computation plainly. Tensors are
-contiguous float32 on the CPU, but for the row length of `x` and `z`; no gradients.
+Each function does in one pass what takes several in plain torch;
+`mambapose_ros.models.global_local_scan` states the same computation plainly. Tensors are contiguous
+float32 on the CPU, but for the row length of `x` and `z`; no gradients.
 """
 
 from typing import cast
@@ -38,54 +38,6 @@ def convolve(x: Tensor, conv: nn.Conv2d, neighbours: Tensor) -> Tensor:
         joints=joints,
         channels=channels,
         row=x.stride(2),
-    )
-    return y
-
-
-def cross_scan(
-    u: Tensor,
-    projected: Tensor,
-    orders: Tensor,
-    dt_weight: Tensor,
-    dt_bias: Tensor,
-    A: Tensor,
-    D: Tensor,
-) -> Tensor:
-    """The sum of selective scans that visit the tokens in different orders.
-
-    Args:
-        u: `[sources x batch x length x channels]`; direction k reads source k % sources.
-        projected: dt, B and C of the directions that read a source, in their order,
-            `[sources x batch x length x (directions / sources) * (rank + 2 N)]`.
-        orders: the tokens as each direction visits them, `[directions x length]` int32.
-        dt_weight: projects dt to steps, `[directions x channels x rank]`.
-        dt_bias: added to the steps before softplus, `[directions x channels]`.
-        A: state matrix, `[directions * channels x N]`.
-        D: skip connection, `[directions * channels]`.
-
-    Returns:
-        `[batch x length x channels]`, in the order of the tokens.
-    """
-    sources, batch, length, channels = u.shape
-    directions, _, rank = dt_weight.shape
-    y = torch.empty_like(u[0])
-    native_library.call(
-        "cross_scan",
-        u=u,
-        projected=projected,
-        orders=orders,
-        dt_weight=dt_weight,
-        dt_bias=dt_bias,
-        A=A,
-        D=D,
-        y=y,
-        batch=batch,
-        length=length,
-        channels=channels,
-        states=A.shape[1],
-        rank=rank,
-        directions=directions,
-        sources=sources,
     )
     return y
 

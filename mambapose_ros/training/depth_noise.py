@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from mambapose_ros.skeleton import JOINT_RADIUS_M
 from mambapose_ros.training.detector_noise import Detections
 from mambapose_ros.training.random_process import slow_noise
-from mambapose_ros.training.surface import JOINT_RADIUS_M, Surface
+from mambapose_ros.training.surface import Surface
 
 _ERROR_TIME_S = 0.3
 _DRIFT_TIME_S = 1.0

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
-from mambapose_ros.models.mambapose import INTERVAL_90, MambaPose
+from mambapose_ros.models.mambapose import INTERVAL_90
 from mambapose_ros.training.metrics import bone_variation, difference_error, joint_errors, mpjpe, n_mpjpe, pa_mpjpe
 from mambapose_ros.training.mocap import Sequence as MocapSequence
 from mambapose_ros.training.windows import DepthKind, TrainingBatch, evaluation_windows
@@ -38,10 +40,11 @@ EVIDENCE_KINDS = (
 
 
 def evaluate(
-    model: MambaPose,
+    model: nn.Module,
     sequences: Sequence[MocapSequence],
     frames: int,
     *,
+    kinds: Sequence[EvidenceKind] = EVIDENCE_KINDS,
     stride: int = 27,
     device: str = "cpu",
     advance: Callable[[], None] = lambda: None,
@@ -49,9 +52,10 @@ def evaluate(
     """Score a lifter on all windows of some sequences.
 
     Args:
-        model: in eval mode.
+        model: in eval mode; maps evidence to a ``PoseEstimate`` as ``MambaPose`` does.
         sequences: of one split.
         frames: of a window.
+        kinds: the rows.
         stride: frames between windows.
         device: to run on.
         advance: called after every batch of windows.
@@ -62,7 +66,7 @@ def evaluate(
     """
     model = model.to(device)
     table = {}
-    for kind in EVIDENCE_KINDS:
+    for kind in kinds:
         scores: dict[str, list[np.ndarray]] = {}
         for batch in evaluation_windows(sequences, frames, stride, kind.flow, kind.depth):
             for name, values in _score(model, batch, device).items():
@@ -72,7 +76,39 @@ def evaluate(
     return table
 
 
-def _score(model: MambaPose, batch: TrainingBatch, device: str) -> dict[str, np.ndarray]:
+def plot(results: dict[str, dict[str, dict[str, float]]], path: Path) -> None:
+    """A picture of the error by kind of evidence, and by lookahead.
+
+    Args:
+        results: window -> evidence kind -> figure -> value, as of ``evaluate``.
+        path: of the picture.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, (bars, lines) = pyplot.subplots(1, 2, figsize=(12, 4.5))
+    kinds = list(next(iter(results.values())))
+    width = 0.8 / len(results)
+    for number, (frames, table) in enumerate(results.items()):
+        places = np.arange(len(kinds)) + width * (number - 0.5 * (len(results) - 1))
+        bars.bar(places, [table[kind]["mpjpe"] for kind in kinds], width, alpha=0.5, color=f"C{number}")
+        bars.bar(places, [table[kind]["pa_mpjpe"] for kind in kinds], width, color=f"C{number}", label=f"T = {frames}")
+        for kind, style in zip((kinds[0], kinds[-2]), ("-", "--"), strict=True):
+            known = [(n, table[kind][f"mpjpe_lookahead_{n}"]) for n in LOOKAHEADS if n < int(frames)]
+            lines.plot(*zip(*known, strict=True), style, color=f"C{number}", marker="o", label=f"T = {frames}, {kind}")
+    bars.set_xticks(range(len(kinds)), kinds, rotation=15)
+    bars.set(ylabel="mm", title="newest frame: MPJPE (light) and PA-MPJPE")
+    lines.set(xlabel="lookahead, frames", ylabel="MPJPE, mm", title="looking ahead")
+    for axes in (bars, lines):
+        axes.grid(alpha=0.3)
+        axes.legend()
+    figure.savefig(path, dpi=120, bbox_inches="tight")
+    pyplot.close(figure)
+
+
+def _score(model: nn.Module, batch: TrainingBatch, device: str) -> dict[str, np.ndarray]:
     """Figure -> value of each window."""
     with torch.inference_mode():
         estimate = model(torch.from_numpy(batch.evidence).to(device))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from mambapose_ros.skeleton import JOINT_RADIUS_M
 from mambapose_ros.training.cameras import Cameras, project
 from mambapose_ros.training.detector_noise import Detections
 from mambapose_ros.training.random_process import slow_noise
-from mambapose_ros.training.surface import JOINT_RADIUS_M, Surface
+from mambapose_ros.training.surface import Surface
 
 _BLUR = 0.06  # of the motion: estimators smooth over edges
 _PIXEL_ERROR = (0.1, 0.6)  # least and most, standard deviation per axis

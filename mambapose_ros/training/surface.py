@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mambapose_ros.skeleton import JOINT_INDEX, NUM_JOINTS
+from mambapose_ros.skeleton import JOINT_INDEX, JOINT_RADIUS_M
 from mambapose_ros.training.cameras import project
 
 _CAPSULES = (
@@ -30,13 +30,6 @@ _CAPSULES = (
 """Bones with flesh, and its thickness in metres on an average adult."""
 
 _CAPSULE_ENDS = np.array([(JOINT_INDEX[start], JOINT_INDEX[end]) for start, end, _ in _CAPSULES])
-
-JOINT_RADIUS_M = np.full(NUM_JOINTS, 0.11, np.float32)
-"""(17,) metres from each joint to the skin of an average adult."""
-for _name, _radius in {"knee": 0.06, "ankle": 0.045, "shoulder": 0.06, "elbow": 0.04, "wrist": 0.03}.items():
-    JOINT_RADIUS_M[[JOINT_INDEX[f"left_{_name}"], JOINT_INDEX[f"right_{_name}"]]] = _radius
-JOINT_RADIUS_M[[JOINT_INDEX["neck"], JOINT_INDEX["head"]]] = 0.09
-JOINT_RADIUS_M.flags.writeable = False
 
 _CLEARANCE_M = 0.05  # What hides a joint lies at least this far in front of its own skin.
 

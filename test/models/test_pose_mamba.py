@@ -112,13 +112,13 @@ def test_drop_path_drops_only_in_training() -> None:
 def test_autocast_leaves_the_scan_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     from mambapose_ros.models import global_local_scan
 
-    dtypes, scan = set(), global_local_scan.selective_scan
+    dtypes, scan = set(), global_local_scan.cross_scan
 
     def watched(*tensors: torch.Tensor, **options: object) -> torch.Tensor:
-        dtypes.update(tensor.dtype for tensor in tensors)
+        dtypes.update(tensor.dtype for tensor in tensors if tensor.is_floating_point())
         return scan(*tensors, **options)
 
-    monkeypatch.setattr(global_local_scan, "selective_scan", watched)
+    monkeypatch.setattr(global_local_scan, "cross_scan", watched)
     model, keypoints = small(), torch.rand(2, 5, 17, 2)
     expected = model(keypoints)
     with torch.autocast("cpu", dtype=torch.bfloat16):

@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 
+from mambapose_ros.skeleton import JOINT_RADIUS_M
 from mambapose_ros.training.cameras import CameraRanges, project, random_cameras
 from mambapose_ros.training.depth_noise import relative_depth, sensor_depth
 from mambapose_ros.training.detector_noise import Detections
-from mambapose_ros.training.surface import JOINT_RADIUS_M, visible_surface
+from mambapose_ros.training.surface import visible_surface
 
 
 class Seen:

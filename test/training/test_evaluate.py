@@ -30,12 +30,14 @@ def test_the_command_writes_its_table(shared, tmp_path, capsys):
     weights, figures = tmp_path / "weights.safetensors", tmp_path / "figures.json"
     save_mambapose(MambaPose(MambaPoseConfig(width=16, depth=1, window=9)), weights)
     data = str(shared / "data" / "mocap")
+    picture = tmp_path / "figures.png"
     arguments = ["--data", data, "--weights", str(weights), "--json", str(figures), "--stride", "3000"]
-    assert main(["evaluate", *arguments, "--windows", "9"]) == 0
+    assert main(["evaluate", *arguments, "--plot", str(picture), "--windows", "9"]) == 0
     assert set(json.loads(figures.read_text())["windows"]["9"]) == {kind.name for kind in EVIDENCE_KINDS}
-    assert "pa_mpjpe" in capsys.readouterr().out
+    assert "PA-MPJPE" in capsys.readouterr().out
+    assert picture.read_bytes().startswith(b"\x89PNG")
 
 
 def test_mistakes_are_answered_in_a_line(tmp_path, capsys):
     assert main(["evaluate", "--data", str(tmp_path), "--weights", str(tmp_path / "nowhere.safetensors")]) == 1
-    assert "there is no such file" in capsys.readouterr().err
+    assert "no weights" in capsys.readouterr().err

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from mambapose_ros.skeleton import JOINT_INDEX, LEFT, RIGHT
+from mambapose_ros.skeleton import JOINT_INDEX, JOINT_RADIUS_M, LEFT, RIGHT
 from mambapose_ros.training.cameras import project
-from mambapose_ros.training.surface import JOINT_RADIUS_M, visible_surface
+from mambapose_ros.training.surface import visible_surface
 
 TO_CAMERA = {
     "front": np.array([[0.0, 1.0, 0.0], [0.0, 0.0, -1.0], [-1.0, 0.0, 0.0]]),

@@ -8,7 +8,14 @@ from safetensors import safe_open
 
 from mambapose_ros.errors import UserError
 from mambapose_ros.models.mambapose import INTERVAL_90, PoseEstimate, laplace_loss, load_mambapose
+from mambapose_ros.training import calibration
 from mambapose_ros.training.train import TrainOptions, learning_rate_factor, train, training_loss
+
+
+@pytest.fixture(autouse=True)
+def short_calibration(monkeypatch):
+    """On a few windows: how well it works is tested elsewhere."""
+    monkeypatch.setattr(calibration, "_STRIDE", 20_000)
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +30,7 @@ def one_thread():
 def options_of(tmp_path, shared, **changes) -> TrainOptions:
     """A run of seconds: few, short windows."""
     data = str(shared / "data" / "mocap")
-    given = {"data": data, "output": str(tmp_path), "steps": 2, "frames": (9, 9), "tokens": 36, "workers": 0}
+    given = {"data": data, "output": str(tmp_path), "steps": 2, "frames": (9, 9), "batch_frames": 36, "workers": 0}
     return TrainOptions(**{**given, **changes})
 
 
