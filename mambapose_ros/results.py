@@ -10,7 +10,7 @@ import numpy as np
 
 from mambapose_ros.drawing import draw_keypoints
 from mambapose_ros.skeleton import JOINT_NAMES, NUM_JOINTS
-from mambapose_ros.types import FrameResult, PersonKeypoints, Skeleton3D
+from mambapose_ros.types import FrameResult, LiftedFrame, PersonKeypoints, Skeleton3D
 
 
 class VideoWriter:
@@ -51,8 +51,10 @@ class ResultWriter:
     """Collects results frame by frame and writes them into a folder.
 
     ``skeletons.npz`` has one row per person and frame: ``frame`` (N,), ``stamp_ns`` (N,), ``id`` (N,) str, ``joints``
-    (N, 17, 3) metres in the camera's optical frame (NaN without a lifter), ``confidence`` (N, 17), ``keypoints``
-    (N, 17, 3) pixels and confidence, and ``joint_names`` (17,).
+    (N, 17, 3) metres in the camera's optical frame (NaN without a lifter), ``confidence`` (N, 17), as of
+    ``Skeleton3D``, ``keypoints`` (N, 17, 3) pixels and confidence, and ``joint_names`` (17,); also ``velocity``
+    (N, 17, 3) metres per second and ``deviation`` (N, 17), metres, the standard deviation of each joint's place
+    relative to the pelvis along one axis, NaN where unknown.
 
     Raises:
         OSError: when the folder or a file cannot be written.
@@ -71,18 +73,23 @@ class ResultWriter:
         self._assumed_camera = False
 
     def add(self, result: FrameResult) -> None:
-        """Append one frame's people."""
+        """Append one frame's people; those who are lost were not in it."""
         for person in result.keypoints:
-            self._rows[result.frame.stamp_ns, person.id] = self._row(result, person)
+            if person.state != "lost":
+                self._rows[result.frame.stamp_ns, person.id] = self._row(result, person)
         if result.lifted is not None:
-            for skeleton in result.lifted.skeletons:
-                # Looking ahead, the row is some frames old.
-                self._rows[result.lifted.stamp_ns, skeleton.id].update(_lifted_columns(skeleton))
+            self.add_lifted(result.lifted)
         for stage, ms in result.stage_ms.items():
             self._stage_ms.setdefault(stage, []).append(ms)
         self._assumed_camera = result.frame.camera.assumed
         self._video.write(draw_keypoints(result.frame.image, result.keypoints))
         self._frames += 1
+
+    def add_lifted(self, lifted: LiftedFrame) -> None:
+        """Put people in space into the rows of their frame, which may be some frames old."""
+        for skeleton in lifted.skeletons:
+            if skeleton.state != "lost":
+                self._rows[lifted.stamp_ns, skeleton.id].update(_lifted_columns(skeleton))
 
     def close(self, **summary: Any) -> dict[str, Any]:
         """Write the files; returns what summary.json holds: ``summary`` and the figures of the run."""
@@ -115,16 +122,23 @@ class ResultWriter:
             "joints": np.full((NUM_JOINTS, 3), np.nan),
             "confidence": person.confidence,
             "keypoints": np.column_stack([person.xy, person.confidence]),
+            "velocity": np.full((NUM_JOINTS, 3), np.nan),
+            "deviation": np.full(NUM_JOINTS, np.nan),
             "scale_source": "none",
         }
 
 
 def _lifted_columns(skeleton: Skeleton3D) -> dict[str, Any]:
-    return {
+    columns = {
         "joints": skeleton.joints,
         "confidence": skeleton.confidence,
         "scale_source": skeleton.scale_source,
     }
+    if skeleton.velocity is not None:
+        columns["velocity"] = skeleton.velocity
+    if skeleton.covariance is not None:
+        columns["deviation"] = np.sqrt(np.trace(skeleton.covariance, axis1=1, axis2=2) / 3.0)
+    return columns
 
 
 _COLUMNS: dict[str, tuple[Any, tuple[int, ...]]] = {
@@ -134,4 +148,6 @@ _COLUMNS: dict[str, tuple[Any, tuple[int, ...]]] = {
     "joints": (np.float32, (NUM_JOINTS, 3)),
     "confidence": (np.float32, (NUM_JOINTS,)),
     "keypoints": (np.float32, (NUM_JOINTS, 3)),
+    "velocity": (np.float32, (NUM_JOINTS, 3)),
+    "deviation": (np.float32, (NUM_JOINTS,)),
 }

@@ -58,6 +58,13 @@ ADULT_STATURE_M = 1.70
 
 _BONE_TO_STATURE = {"knee": 0.245, "ankle": 0.246, "elbow": 0.186, "wrist": 0.146}
 
+JOINT_RADIUS_M = np.full(NUM_JOINTS, 0.11, np.float32)
+"""(17,) metres from each joint to the skin of an average adult."""
+for _name, _radius in {"knee": 0.06, "ankle": 0.045, "shoulder": 0.06, "elbow": 0.04, "wrist": 0.03}.items():
+    JOINT_RADIUS_M[[JOINT_INDEX[f"left_{_name}"], JOINT_INDEX[f"right_{_name}"]]] = _radius
+JOINT_RADIUS_M[[JOINT_INDEX["neck"], JOINT_INDEX["head"]]] = 0.09
+JOINT_RADIUS_M.flags.writeable = False
+
 BONE_LENGTH_PRIOR: Mapping[int, float] = MappingProxyType(
     {
         JOINT_INDEX[f"{side}_{end}"]: ratio * ADULT_STATURE_M

@@ -18,12 +18,15 @@ class Frame:
         frame_id: the camera's optical frame (x right, y down, z forward).
         image: (H, W, 3) uint8 RGB.
         camera: intrinsics for this image size.
+        depth: (H, W) float32 metres along the optical axis, as a depth camera registered to this one measured it at the
+            same time; NaN = not measured. None = there is no depth camera.
     """
 
     stamp_ns: int
     frame_id: str
     image: np.ndarray
     camera: Camera
+    depth: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         expected = (self.camera.height, self.camera.width, 3)
@@ -32,6 +35,31 @@ class Frame:
                 f"expected an RGB image {expected} uint8, the camera's size, got {self.image.shape} "
                 f"{self.image.dtype}; scale the camera with Camera.resized or convert the image"
             )
+        if self.depth is not None and self.depth.shape != expected[:2]:
+            raise ValueError(
+                f"expected depth {expected[:2]}, registered to the image, got {self.depth.shape}; register it to the "
+                "colour camera, or leave it out"
+            )
+
+
+@dataclass(frozen=True)
+class DepthMap:
+    """Depth of every pixel of an image.
+
+    Attributes:
+        values: (H, W) float32; NaN = unknown. What the numbers mean is ``metric``'s to say.
+        metric: True = metres along the optical axis. False = inverse depth of unknown scale and shift, larger = nearer
+            (affine-ambiguous, as relative depth networks give it).
+        source: "sensor", or the name of the network.
+    """
+
+    values: np.ndarray
+    metric: bool
+    source: str
+
+
+TRACKING_STATES = ("tentative", "tracked", "predicted", "lost")
+"""Seen too few times to be sure; seen in this image; not seen, position from motion; not seen for a while, said."""
 
 
 @dataclass(frozen=True)
@@ -42,11 +70,13 @@ class PersonKeypoints:
         xy: (17, 2) float64 pixels, origin at the centre of the top left pixel, Human3.6M-17 order; NaN = missing.
         confidence: (17,) in [0, 1]; 0 = missing.
         id: stable over time; empty = not tracked yet.
+        state: one of ``TRACKING_STATES``.
     """
 
     xy: np.ndarray
     confidence: np.ndarray
     id: str = ""
+    state: str = "tracked"
 
     @property
     def box(self) -> tuple[float, float, float, float]:
@@ -65,14 +95,22 @@ class Skeleton3D:
     Attributes:
         id: the person, as in ``PersonKeypoints``.
         joints: (17, 3) metres in the camera's optical frame; NaN = missing.
-        confidence: (17,) in [0, 1].
+        confidence: (17,) in [0, 1], the detector's, of the joint in this image; 0 = it was not seen here, and its place
+            follows from the rest of the body and from other images. How far off a place may be, ``covariance`` says.
         scale_source: where metres come from: "ground_truth", "bone_prior", "learned", "depth_sensor", "none".
+        covariance: (17, 3, 3) square metres, of each joint's position relative to the pelvis; None = unknown.
+        velocity: (17, 3) metres per second, camera optical frame, relative to the camera, over about the last quarter
+            of a second; NaN = unknown. None = unknown for all.
+        state: one of ``TRACKING_STATES``.
     """
 
     id: str
     joints: np.ndarray
     confidence: np.ndarray
     scale_source: str
+    covariance: np.ndarray | None = None
+    velocity: np.ndarray | None = None
+    state: str = "tracked"
 
 
 @dataclass(frozen=True)
@@ -103,6 +141,7 @@ class FrameResult:
         flow: (H, W, 2) float32 pixels, how far the point seen at a pixel has moved since the previous frame; None = no
             flow.
         lifted: people in space, of this frame or an earlier one; None without a lifter, or before it has an answer.
+        depth: of the image; None = no depth.
         reset_reason: why this frame did not follow the last one; empty when it did.
         stage_ms: wall-clock time of each stage, milliseconds.
     """
@@ -111,5 +150,6 @@ class FrameResult:
     keypoints: tuple[PersonKeypoints, ...]
     flow: np.ndarray | None
     lifted: LiftedFrame | None = None
+    depth: DepthMap | None = None
     reset_reason: str = ""
     stage_ms: dict[str, float] = field(default_factory=dict)

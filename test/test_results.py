@@ -38,6 +38,8 @@ def test_one_row_per_person_and_frame(tmp_path):
     np.testing.assert_array_equal(written["joints"][1], 2.0)
     np.testing.assert_array_equal(written["confidence"][:, 0], [0.5, 0.75, 0.5])
     np.testing.assert_allclose(written["keypoints"][1, 0], [6.0, 7.0606, 0.5], atol=1e-3)
+    assert np.isnan(written["velocity"]).all()
+    assert np.isnan(written["deviation"]).all()
 
     assert summary == json.loads((tmp_path / "summary.json").read_text())
     assert summary["frames"] == 3
@@ -70,6 +72,30 @@ def test_skeletons_of_an_earlier_frame_join_its_row(tmp_path):
     joints = np.load(tmp_path / "skeletons.npz")["joints"]
     np.testing.assert_array_equal(joints[0], 2.0)
     assert np.isnan(joints[1]).all()
+
+
+def test_frames_lifted_after_the_last_one_join_their_rows(tmp_path):
+    writer = ResultWriter(tmp_path, rate=30.0)
+    first = result_of(0, ("p1",), lifted=("p1",))
+    writer.add(replace(first, lifted=None))
+    covariance, velocity = np.repeat(0.04 * np.eye(3)[None], 17, axis=0), np.full((17, 3), 1.5)
+    skeleton = replace(first.lifted.skeletons[0], covariance=covariance, velocity=velocity)
+    writer.add_lifted(replace(first.lifted, skeletons=(skeleton,)))
+    writer.close()
+    written = np.load(tmp_path / "skeletons.npz")
+    np.testing.assert_array_equal(written["joints"][0], 2.0)
+    np.testing.assert_array_equal(written["velocity"][0], 1.5)
+    np.testing.assert_allclose(written["deviation"][0], 0.2, rtol=1e-6)
+
+
+def test_people_who_are_lost_have_no_row(tmp_path):
+    writer = ResultWriter(tmp_path, rate=30.0)
+    result = result_of(0, ("p1", "p2"), lifted=("p1", "p2"))
+    people = (result.keypoints[0], replace(result.keypoints[1], state="lost"))
+    skeletons = (result.lifted.skeletons[0], replace(result.lifted.skeletons[1], state="lost"))
+    writer.add(replace(result, keypoints=people, lifted=replace(result.lifted, skeletons=skeletons)))
+    writer.close()
+    assert np.load(tmp_path / "skeletons.npz")["id"].tolist() == ["p1"]
 
 
 def test_images_of_odd_and_changing_sizes_all_reach_the_video(tmp_path):

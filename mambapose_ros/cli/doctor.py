@@ -9,6 +9,8 @@ from importlib import metadata, util
 from typing import TYPE_CHECKING
 
 from mambapose_ros.version import version
+from mambapose_ros.weights import MODELS, MissingError, WeightsError, locate
+from mambapose_ros.weights.advice import advice
 
 if TYPE_CHECKING:
     from mambapose_ros.ops import ScanBackend
@@ -42,7 +44,11 @@ def run(arguments: argparse.Namespace) -> int:
     for backend in _scan_backends():
         state = "available" if backend.available else "not available"
         table.add_row(f"scan backend {backend.name}", state, backend.reason)
+    for name in MODELS:
+        table.add_row(f"model {name}", *_model_state(name))
     Console().print(table)
+    if line := advice(_gpu_is_there()):
+        print(line)
     return 0 if all(util.find_spec(module) for module in ("numpy", "cv2")) else 1
 
 
@@ -52,6 +58,27 @@ def _scan_backends() -> list[ScanBackend]:
     from mambapose_ros.ops import scan_backends
 
     return scan_backends()
+
+
+def _model_state(name: str) -> tuple[str, str]:
+    """Whether it is here; what it does, or what is wrong with it."""
+    model = MODELS[name]
+    try:
+        locate(name)
+    except MissingError:
+        size = "" if model.megabytes is None else f", {model.megabytes:.0f} MB"
+        return "not here" + size, model.purpose
+    except WeightsError as error:
+        return "unusable", str(error)
+    return "shipped" if model.shipped else "here", model.purpose
+
+
+def _gpu_is_there() -> bool:
+    if util.find_spec("torch") is None:
+        return False
+    import torch
+
+    return torch.cuda.is_available()
 
 
 def _state(distribution: str, module: str) -> str:

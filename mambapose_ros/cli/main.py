@@ -14,6 +14,7 @@ from mambapose_ros.version import version
 COMMANDS = {
     "demo": "show the nodes at work on a synthetic person, a video or a webcam",
     "run": "process a video, webcam, picture folder or synthetic person without ROS, and write the results to files",
+    "bag": "process the cameras of a rosbag2 without ROS, every frame, and write the results to a new bag",
     "train": "train the lifter on motion capture",
     "evaluate": "score a trained lifter on motion capture",
     "download": "fetch models that are not part of the package",

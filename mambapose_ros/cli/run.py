@@ -9,11 +9,18 @@ import argparse
 import itertools
 import math
 import time
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from mambapose_ros.cli.pipeline_arguments import add_pipeline_arguments, pipeline_options
 from mambapose_ros.errors import UserError
-from mambapose_ros.perception.device import DEVICES
+
+if TYPE_CHECKING:
+    from mambapose_ros.perception import Pipeline
+    from mambapose_ros.results import ResultWriter
+    from mambapose_ros.sources import SourceFrame
 
 SYNTHETIC_SECONDS = 10.0
 """How long the synthetic person, who never stops, is watched unless asked otherwise."""
@@ -25,15 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--camera-info", type=Path, help="YAML that camera_calibration wrote; else 60 degrees assumed")
     parser.add_argument("--output", type=Path, default=Path("output"), help="folder for the results (%(default)s)")
     parser.add_argument("--seconds", type=positive_seconds, help="stop after this much of the source")
-    parser.add_argument("--detector", default="mediapipe", help="2D front end (%(default)s)")
-    parser.add_argument("--flow", default="dis", help="optical flow: dis or off (%(default)s)")
-    parser.add_argument("--max-people", type=positive_count, default=4, help="people to follow (%(default)s)")
-    parser.add_argument("--weights", default="", help="name or file of a PoseMamba checkpoint; without, no 3D")
-    parser.add_argument("--window", type=int, default=27, help="frames that the lifter sees (%(default)s)")
-    parser.add_argument("--lookahead", type=int, default=0, help="frames that 3D lies back (%(default)s)")
-    parser.add_argument("--flip-average", action="store_true", help="average 3D over the mirror image: slower, better")
-    parser.add_argument("--device", default="auto", choices=DEVICES, help="where networks run (%(default)s)")
-    parser.add_argument("--threads", type=positive_count, default=1, help="of networks on the CPU (%(default)s)")
+    add_pipeline_arguments(parser)
     parser.add_argument("--people", type=int, default=1, help="people in a synthetic scene (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of a synthetic scene (%(default)s)")
 
@@ -46,20 +45,10 @@ def positive_seconds(text: str) -> float:
     return seconds
 
 
-def positive_count(text: str) -> int:
-    """A number of 1 or more, for argparse."""
-    count = int(text)
-    if count < 1:
-        raise argparse.ArgumentTypeError(f"expected 1 or more, got {text}")
-    return count
-
-
 def run(arguments: argparse.Namespace) -> int:
     """Process the source; returns the exit status."""
-    from rich.progress import Progress
-
     from mambapose_ros.geometry import load_camera
-    from mambapose_ros.perception import Pipeline, PipelineOptions
+    from mambapose_ros.perception import Pipeline
     from mambapose_ros.results import ResultWriter
     from mambapose_ros.sources import SourceOptions, open_source
 
@@ -70,23 +59,17 @@ def run(arguments: argparse.Namespace) -> int:
         seconds = SYNTHETIC_SECONDS
     frame_limit = None if seconds is None else max(1, round(seconds * source.rate))
     try:
-        options = PipelineOptions.pick(vars(arguments))
+        options = pipeline_options(arguments)
         pipeline = Pipeline.create(options)
         writer = ResultWriter(arguments.output, source.rate)
         started = time.perf_counter()
-        with Progress() as progress:
-            task = progress.add_task(f"{arguments.source}", total=frame_limit)
-            try:
-                for source_frame in itertools.islice(source, frame_limit):
-                    writer.add(pipeline(source_frame.frame))
-                    progress.advance(task)
-            except KeyboardInterrupt:
-                progress.console.print("stopped; writing what there is")
-            finally:
-                source.close()
-                pipeline.close()
-                elapsed = round(time.perf_counter() - started, 3)
-                summary = writer.close(source=arguments.source, options=asdict(options), seconds=elapsed)
+        try:
+            _process(itertools.islice(source, frame_limit), pipeline, writer, arguments.source, frame_limit)
+        finally:
+            source.close()
+            pipeline.close()
+            elapsed = round(time.perf_counter() - started, 3)
+            summary = writer.close(source=arguments.source, options=asdict(options), seconds=elapsed)
     except (ValueError, OSError) as error:
         raise UserError(str(error)) from error
     print(
@@ -94,3 +77,21 @@ def run(arguments: argparse.Namespace) -> int:
         f"{summary['frames'] / summary['seconds']:.1f} frames/s; results in {arguments.output}/"
     )
     return 0
+
+
+def _process(
+    frames: Iterable[SourceFrame], pipeline: Pipeline, writer: ResultWriter, name: str, total: int | None
+) -> None:
+    """Put all frames of a source through, up to its end or Ctrl-C, showing progress."""
+    from rich.progress import Progress
+
+    with Progress() as progress:
+        task = progress.add_task(name, total=total)
+        try:
+            for source_frame in frames:
+                writer.add(pipeline(source_frame.frame))
+                progress.advance(task)
+        except KeyboardInterrupt:
+            progress.console.print("stopped; writing what there is")
+        for lifted in pipeline.flush():
+            writer.add_lifted(lifted)

@@ -1,55 +1,32 @@
-"""From 2D keypoints over time to skeletons in metres: a window per person, one batch, and the root solve."""
+"""From keypoints, flow and depth over time to skeletons in metres: a window per person, one batch, the root solve."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 
-from mambapose_ros.geometry import Camera, solve_root
-from mambapose_ros.models import PoseMamba, flip_average, normalize_keypoints
-from mambapose_ros.ops.scan import resolve_backend
-from mambapose_ros.skeleton import BONE_LENGTH_PRIOR, NUM_JOINTS, PARENTS
-from mambapose_ros.types import Frame, LiftedFrame, PersonKeypoints, Skeleton3D
-
-
-class LiftingNetwork(Protocol):
-    """Turns windows of keypoints into root-relative poses in metres.
-
-    Attributes:
-        window: most frames that a window may have.
-        scale_source: where its metres come from, as in ``Skeleton3D``.
-        description: what it is and what it runs on, in one line.
-    """
-
-    window: int
-    scale_source: str
-    description: str
-
-    def __call__(self, keypoints: np.ndarray, camera: Camera, index: int) -> np.ndarray:
-        """Lift frame ``index`` of each window.
-
-        Args:
-            keypoints: (P, T, 17, 2) pixels without gaps.
-            camera: intrinsics of the images.
-            index: 0 = oldest.
-
-        Returns:
-            (P, 17, 3) metres from the pelvis, camera optical frame.
-        """
+from mambapose_ros.evidence import Observations
+from mambapose_ros.evidence.channels import TYPICAL_INTERVAL_S
+from mambapose_ros.geometry import Camera
+from mambapose_ros.perception.bone_lengths import BoneLengths
+from mambapose_ros.perception.fusion import sample_depth, sample_flow, sample_radius
+from mambapose_ros.perception.lifting_networks import LiftedPoses, LiftingNetwork
+from mambapose_ros.perception.placement import place_body
+from mambapose_ros.perception.velocity import JointVelocities
+from mambapose_ros.skeleton import NUM_JOINTS
+from mambapose_ros.types import DepthMap, Frame, LiftedFrame, PersonKeypoints, Skeleton3D
 
 
 class Lifter:
     """Lifts everybody in view, frame by frame.
 
     Each person has a window of the newest frames, all windows go through the network in one batch, and the root solve
-    places each pose in space. A window is full from the first frame on: before a person came, they are taken to have
-    stood still. Joints or whole frames without keypoints are filled in by linear interpolation over the window; their
-    confidence is 0. What is remembered is at most ``window`` frames of each person seen in them.
+    places each pose in space. Windows always have their full length: in frames before a person came, and where they
+    were missed, nothing of them is seen. What is remembered is at most ``window`` frames of each person seen in them:
+    flow and depth at the joints, not the images' own.
 
     Args:
         network: lifts windows.
@@ -66,129 +43,190 @@ class Lifter:
             raise ValueError(f"expected a window of 1 to {network.window} frames, what the network takes, got {window}")
         if not 0 <= lookahead < window:
             raise ValueError(f"expected a lookahead of 0 to {window - 1} frames, inside the window, got {lookahead}")
-        self._network, self._lookahead = network, lookahead
+        self._network, self._window, self._lookahead = network, window, lookahead
         self.description = (
             f"{network.description}, window {window}, lookahead {lookahead}, scale {network.scale_source}"
         )
         self._moments: deque[_Moment] = deque(maxlen=window)
+        self._velocities = JointVelocities()
+        self._bone_lengths = BoneLengths()
 
-    def __call__(self, frame: Frame, people: Sequence[PersonKeypoints], flow: np.ndarray | None) -> LiftedFrame | None:
+    def __call__(
+        self,
+        frame: Frame,
+        people: Sequence[PersonKeypoints],
+        flow: np.ndarray | None = None,
+        depth: DepthMap | None = None,
+    ) -> LiftedFrame | None:
         """Lift the people seen ``lookahead`` frames back, given those of this frame.
+
+        Args:
+            frame: the image.
+            people: in it, with ids.
+            flow: (H, W, 2) of the image; None = unknown.
+            depth: of the image; None = unknown.
 
         Returns:
             Their skeletons with that frame's stamp; None while no frame lies so far back. People of whom too little is
-            seen to place them are left out.
+            seen to place them are left out. People who are "lost" have joints that are missing.
         """
-        seen = {person.id: person for person in people}
-        self._moments.append(_Moment(frame.stamp_ns, frame.frame_id, frame.camera, seen))
-        if len(self._moments) <= self._lookahead:
-            return None
-        moment = self._moments[-1 - self._lookahead]
-        people_then = tuple(moment.people.values())
-        return LiftedFrame(moment.stamp_ns, moment.frame_id, moment.camera, people_then, self._lift(moment))
+        interval = (frame.stamp_ns - self._moments[-1].stamp_ns) * 1e-9 if self._moments else np.nan
+        seen = {person.id: _observe(frame.camera, person, flow, depth) for person in people}
+        self._moments.append(_Moment(frame.stamp_ns, frame.frame_id, frame.camera, interval, seen))
+        return self._lift(self._lookahead) if len(self._moments) > self._lookahead else None
+
+    def flush(self) -> tuple[LiftedFrame, ...]:
+        """The frames that wait for others to come, lifted without those, oldest first. Then earlier frames are
+        forgotten."""
+        waiting = min(self._lookahead, len(self._moments))
+        lifted = tuple(self._lift(back) for back in range(waiting - 1, -1, -1))
+        self.reset()
+        return lifted
 
     def reset(self) -> None:
         """Forget earlier frames."""
         self._moments.clear()
+        self._velocities.reset()
+        self._bone_lengths.keep(())
 
-    def _lift(self, moment: _Moment) -> tuple[Skeleton3D, ...]:
-        if not moment.people:
-            return ()
-        windows = np.stack([self._window(name) for name in moment.people])
-        poses = self._network(windows, moment.camera, windows.shape[1] - 1 - self._lookahead)
-        placed = (
-            self._place(moment.camera, person, pose) for person, pose in zip(moment.people.values(), poses, strict=True)
+    def _lift(self, back: int) -> LiftedFrame:
+        """The moment that many frames back."""
+        moment = self._moments[-1 - back]
+        people = tuple(sighting.person for sighting in moment.people.values())
+        present = [person for person in people if person.state != "lost"]
+        skeletons = [_lost(person) for person in people if person.state == "lost"]
+        if present:
+            observations = self._observations([person.id for person in present])
+            poses = self._steady(present, self._network(observations, moment.camera, self._window - 1 - back))
+            skeletons = [*self._place(moment, present, observations, poses, self._window - 1 - back), *skeletons]
+        return LiftedFrame(moment.stamp_ns, moment.frame_id, moment.camera, people, tuple(skeletons))
+
+    def _steady(self, people: Sequence[PersonKeypoints], poses: LiftedPoses) -> LiftedPoses:
+        """The poses of these people with the bone lengths that each has shown so far."""
+        self._bone_lengths.keep({name for moment in self._moments for name in moment.people})
+        joints = poses.joints.copy()
+        for number, person in enumerate(people):
+            variance = None if poses.covariance is None else poses.covariance[number, :, 0, 0]
+            joints[number] = self._bone_lengths(person.id, poses.joints[number], variance)
+        return replace(poses, joints=joints)
+
+    def _observations(self, names: Sequence[str]) -> Observations:
+        """Windows of the people with these ids."""
+        frames = len(self._moments)
+        intervals = np.array([moment.interval for moment in self._moments])
+        known = np.isfinite(intervals)
+        usual = np.median(intervals[known]) if known.any() else TYPICAL_INTERVAL_S
+        interval = np.full(self._window, usual)
+        interval[-frames:] = np.where(known, intervals, usual)
+
+        shape = (len(names), self._window, NUM_JOINTS)
+        rays, previous_rays = np.full((2, *shape, 2), np.nan)
+        confidence, depth = np.zeros(shape), np.full(shape, np.nan)
+        measured = np.zeros(shape[:2], dtype=bool)
+        for place, moment in enumerate(self._moments, self._window - frames):
+            for number, name in enumerate(names):
+                if (sighting := moment.people.get(name)) is not None:
+                    rays[number, place] = sighting.rays
+                    confidence[number, place] = sighting.confidence
+                    previous_rays[number, place] = sighting.previous_rays
+                    depth[number, place] = sighting.depth
+                    measured[number, place] = sighting.measured
+        # Depth of one kind: where it was switched, of the newest.
+        there = np.isfinite(depth).any(axis=2)
+        newest = self._window - 1 - there[:, ::-1].argmax(axis=1)
+        metric = measured[np.arange(len(names)), newest]
+        depth[measured != metric[:, None]] = np.nan
+        return Observations(
+            rays=rays,
+            confidence=confidence,
+            interval=np.repeat(interval[None], len(names), axis=0),
+            previous_rays=previous_rays,
+            depth=depth,
+            metric=metric,
         )
-        return tuple(skeleton for skeleton in placed if skeleton is not None)
 
-    def _window(self, name: str) -> np.ndarray:
-        """(T, 17, 2) pixels of a person without gaps, oldest first."""
-        missing = np.full((NUM_JOINTS, 2), np.nan)
-        seen = np.stack([m.people[name].xy if name in m.people else missing for m in self._moments])
-        seconds = np.array([m.stamp_ns - self._moments[-1].stamp_ns for m in self._moments]) * 1e-9
-        filled = _fill_gaps(seen, seconds)
-        before = np.repeat(filled[:1], (self._moments.maxlen or 0) - len(filled), axis=0)
-        return np.concatenate([before, filled])
+    def _place(
+        self,
+        moment: _Moment,
+        people: Sequence[PersonKeypoints],
+        observations: Observations,
+        poses: LiftedPoses,
+        index: int,
+    ) -> list[Skeleton3D]:
+        """The people who can be placed in space; arrays have one entry per person."""
+        assert observations.depth is not None
+        assert observations.metric is not None
+        by_sensor = observations.metric & np.isfinite(observations.depth).any(axis=(1, 2)) & self._network.uses_depth
+        placed = {}
+        for number, person in enumerate(people):
+            # Someone predicted is where the keypoints were predicted, all joints alike.
+            weights = observations.confidence[number, index] if person.state != "predicted" else np.ones(NUM_JOINTS)
+            depth = observations.depth[number, index] if by_sensor[number] else None
+            root = place_body(moment.camera, person.xy, poses.joints[number], weights, depth)
+            if root is not None:
+                placed[number] = poses.joints[number] + root
+        velocities = self._velocities(moment.stamp_ns, {people[number].id: joints for number, joints in placed.items()})
+        return [
+            Skeleton3D(
+                id=people[number].id,
+                joints=joints,
+                confidence=observations.confidence[number, index],
+                scale_source="depth_sensor" if by_sensor[number] else self._network.scale_source,
+                covariance=None if poses.covariance is None else poses.covariance[number],
+                velocity=velocities[people[number].id],
+                state=people[number].state,
+            )
+            for number, joints in placed.items()
+        ]
 
-    def _place(self, camera: Camera, person: PersonKeypoints, pose: np.ndarray) -> Skeleton3D | None:
-        weights = np.where(np.isfinite(person.xy).all(axis=1), person.confidence, 0.0)
-        solution = solve_root(camera, person.xy, pose, weights)
-        if solution.problem:
-            return None
-        return Skeleton3D(person.id, pose + solution.position, weights, self._network.scale_source)
+
+@dataclass(frozen=True)
+class _Sighting:
+    """One person in one image; arrays as one frame of ``Observations``.
+
+    Attributes:
+        measured: whether ``depth`` is in metres.
+    """
+
+    person: PersonKeypoints
+    rays: np.ndarray
+    confidence: np.ndarray
+    previous_rays: np.ndarray
+    depth: np.ndarray
+    measured: bool
 
 
 @dataclass(frozen=True)
 class _Moment:
+    """One image.
+
+    Attributes:
+        interval: seconds since the image before; NaN = there was none.
+        people: by id.
+    """
+
     stamp_ns: int
     frame_id: str
     camera: Camera
-    people: dict[str, PersonKeypoints]
+    interval: float
+    people: dict[str, _Sighting]
 
 
-def _fill_gaps(seen: np.ndarray, seconds: np.ndarray) -> np.ndarray:
-    """Joints (T, J, 2) with NaN replaced: between two sightings by interpolation, before and after by the nearest one.
-
-    A joint that was never seen takes the place of its parent, and a pelvis of the mean of all joints.
-    """
-    filled = seen.copy()
-    known = np.isfinite(seen).all(axis=2)
-    if not known.any():
-        return np.zeros_like(seen)
-    for joint, parent in enumerate(PARENTS):
-        there = known[:, joint]
-        if there.all():
-            continue
-        if there.any():
-            for axis in range(2):
-                filled[:, joint, axis] = np.interp(seconds, seconds[there], seen[there, joint, axis])
-        elif parent >= 0:
-            filled[:, joint] = filled[:, parent]
-        else:
-            filled[:, joint] = np.nanmean(seen, axis=(0, 1))
-    return filled
+def _observe(camera: Camera, person: PersonKeypoints, flow: np.ndarray | None, depth: DepthMap | None) -> _Sighting:
+    """What an image tells of a person. Joints whose place was predicted, not seen, tell nothing."""
+    seen = np.isfinite(person.xy).all(axis=1) & (person.confidence > 0) & (person.state in ("tentative", "tracked"))
+    xy = np.where(seen[:, None], person.xy, np.nan)
+    radius = sample_radius(xy)
+    before = xy - sample_flow(flow, xy, radius) if flow is not None else np.full_like(xy, np.nan)
+    values = sample_depth(depth, xy, radius) if depth is not None else np.full(len(xy), np.nan)
+    measured = depth is not None and depth.source == "sensor"
+    if depth is not None and depth.metric and not measured:
+        # A network's metres are a guess, of which only the relief is of use: inverse depth, as of any other.
+        values = 1.0 / values
+    confidence = np.where(seen, person.confidence, 0.0)
+    return _Sighting(person, camera.rays(xy), confidence, camera.rays(before), values, measured)
 
 
-class OfficialPoseMamba:
-    """A published PoseMamba network as a ``LiftingNetwork``.
-
-    Its input has no intrinsics and its output no scale: x, y and z are in one unit of the image (half its width). Each
-    pose is scaled so that its limbs fit those of an average adult best (``skeleton.BONE_LENGTH_PRIOR``), hence
-    ``scale_source`` "bone_prior": a child comes out too large and too far away.
-
-    Args:
-        model: from ``models.load_official_checkpoint``.
-        flip_average: average over the mirror image; somewhat more accurate, at twice the cost.
-        device: to run on.
-    """
-
-    scale_source = "bone_prior"
-
-    def __init__(self, model: PoseMamba, flip_average: bool = False, device: str = "cpu") -> None:
-        self._model = model.to(device)
-        self._flip_average, self._device = flip_average, device
-        self.window: int = model.config.window
-        # Asking once also says aloud, where it must, that a slower backend takes over.
-        backend = resolve_backend(model.config.scan_backend, torch.device(device), torch.float32)
-        scan = backend.__name__.rpartition(".")[2]
-        self.description = f"PoseMamba width {model.config.width} on {device}, scan {scan}"
-
-    def __call__(self, keypoints: np.ndarray, camera: Camera, index: int) -> np.ndarray:
-        """As ``LiftingNetwork``."""
-        # As a camera without distortion would have seen them.
-        straight = camera.rays(keypoints) @ camera.K[:2, :2].T + camera.K[:2, 2]
-        pixels = torch.from_numpy(straight).to(self._device, torch.float32)
-        windows = normalize_keypoints(pixels, camera.width, camera.height)
-        with torch.inference_mode():
-            poses = flip_average(self._model, windows) if self._flip_average else self._model(windows)
-        pose = poses[:, index].double().cpu().numpy()
-        return scale_to_adult(pose - pose[:, :1])
-
-
-def scale_to_adult(poses: np.ndarray) -> np.ndarray:
-    """Poses (P, 17, 3) of unknown scale -> metres: least squares of each pose's limb lengths to those of an adult."""
-    ends = list(BONE_LENGTH_PRIOR)
-    lengths = np.linalg.norm(poses[:, ends] - poses[:, [PARENTS[end] for end in ends]], axis=2)
-    expected = np.array(list(BONE_LENGTH_PRIOR.values()))
-    scale = (lengths @ expected) / np.maximum((lengths**2).sum(axis=1), 1e-12)
-    return poses * scale[:, None, None]
+def _lost(person: PersonKeypoints) -> Skeleton3D:
+    """Somebody who was not seen for a while, said once."""
+    return Skeleton3D(person.id, np.full((NUM_JOINTS, 3), np.nan), np.zeros(NUM_JOINTS), "none", state="lost")

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
 
 from mambapose_ros.geometry import Camera
+from mambapose_ros.perception.depth import DepthEstimator, make_depth
 from mambapose_ros.perception.device import resolve_device
 from mambapose_ros.perception.flow import FlowEstimator, make_flow
 from mambapose_ros.perception.keypoints import KeypointDetector, make_detector
 from mambapose_ros.perception.tracker import Tracker
-from mambapose_ros.types import Frame, FrameResult, LiftedFrame, PersonKeypoints
+from mambapose_ros.types import DepthMap, Frame, FrameResult, LiftedFrame, PersonKeypoints
 
 MAX_GAP_S = 1.0
 """Longest time between two images that still counts as one movement."""
@@ -27,9 +29,11 @@ class PipelineOptions:
 
     Attributes:
         detector: 2D front end, a key of ``keypoints.DETECTORS``.
-        flow: optical flow, as ``make_flow``.
+        flow: optical flow, a key of ``flow.FLOWS``.
+        depth: a key of ``depth.DEPTHS``.
         max_people: people to follow; the most confident ones when there are more.
-        weights: name or file of a PoseMamba checkpoint to lift with; empty = results have no skeletons.
+        weights: name or file of MambaPose weights, or of a published PoseMamba checkpoint, to lift with; empty =
+            results have no skeletons.
         window: frames that the lifter sees.
         lookahead: frames that skeletons lie back.
         flip_average: average over the mirror image when lifting; somewhat more accurate, at twice the cost.
@@ -40,8 +44,9 @@ class PipelineOptions:
 
     detector: str = "mediapipe"
     flow: str = "dis"
+    depth: str = "off"
     max_people: int = 4
-    weights: str = ""
+    weights: str = "mambapose-xs"
     window: int = 27
     lookahead: int = 0
     flip_average: bool = False
@@ -54,6 +59,10 @@ class PipelineOptions:
         return cls(**{option.name: values[option.name] for option in fields(cls)})
 
 
+LIVE_OPTIONS = ("flow", "depth", "max_people")
+"""Options that may change between two frames."""
+
+
 class SkeletonLifter(Protocol):
     """Turns the people of one image, and what it remembers of them, into 3D.
 
@@ -63,21 +72,27 @@ class SkeletonLifter(Protocol):
 
     description: str
 
-    def __call__(self, frame: Frame, people: Sequence[PersonKeypoints], flow: np.ndarray | None) -> LiftedFrame | None:
+    def __call__(
+        self, frame: Frame, people: Sequence[PersonKeypoints], flow: np.ndarray | None, depth: DepthMap | None
+    ) -> LiftedFrame | None:
         """The people of this frame in space or, looking ahead, of an earlier one; None while there is no such frame."""
+
+    def flush(self) -> tuple[LiftedFrame, ...]:
+        """The frames that are still owed when no more come, oldest first."""
 
     def reset(self) -> None:
         """Forget earlier images: what comes next does not follow them."""
 
 
 class Pipeline:
-    """Keypoints, flow, ids and, with a lifter, skeletons: frame by frame, in the order they were taken.
+    """Keypoints, flow, depth, ids and, with a lifter, skeletons: frame by frame, in the order they were taken.
 
     Args:
         detector: finds people.
         flow: estimates optical flow; None = no flow.
         lifter: lifts to 3D; None = results have no skeletons.
         tracker: gives ids.
+        depth: estimates depth; None = no depth.
     """
 
     def __init__(
@@ -86,9 +101,11 @@ class Pipeline:
         flow: FlowEstimator | None = None,
         lifter: SkeletonLifter | None = None,
         tracker: Tracker | None = None,
+        depth: DepthEstimator | None = None,
     ) -> None:
         self._detector = detector
         self._flow = flow
+        self._depth = depth
         self._lifter = lifter
         self._tracker = tracker or Tracker()
         self._last: _Shot | None = None
@@ -102,9 +119,14 @@ class Pipeline:
             UserError: when what was asked for is not on this machine: a front end, weights, a GPU.
         """
         options = options or PipelineOptions()
-        lifter = _make_lifter(options) if options.weights else None
-        detector, flow = make_detector(options.detector), make_flow(options.flow)
-        return cls(detector, flow, lifter, Tracker(max_people=options.max_people))
+        device = prepare_torch(options)
+        return cls(
+            lifter=_make_lifter(options, device) if options.weights else None,
+            detector=make_detector(options.detector, max_people=options.max_people, device=device),
+            flow=make_flow(options.flow, device),
+            depth=make_depth(options.depth, device),
+            tracker=Tracker(max_people=options.max_people),
+        )
 
     def __call__(self, frame: Frame) -> FrameResult:
         """Find the people in the next frame.
@@ -119,25 +141,34 @@ class Pipeline:
 
         stage_ms: dict[str, float] = {}
         with _timed(stage_ms, "keypoints"):
-            found = self._detector(frame.image)
+            found = self._detector(frame)
         flow = None
         if self._flow is not None:
             with _timed(stage_ms, "flow"):
                 flow = self._flow(frame.image)
+        depth = None
+        if self._depth is not None:
+            with _timed(stage_ms, "depth"):
+                depth = self._depth(frame)
         with _timed(stage_ms, "tracker"):
-            people = self._tracker(frame.stamp_ns, found)
+            people = self._tracker(frame.stamp_ns, found, flow)
         lifted = None
         if self._lifter is not None:
             with _timed(stage_ms, "lifter"):
-                lifted = self._lifter(frame, people, flow)
+                lifted = self._lifter(frame, people, flow, depth)
         return FrameResult(
             frame=frame,
             keypoints=people,
             flow=flow,
             lifted=lifted,
+            depth=depth,
             reset_reason=reset_reason,
             stage_ms=stage_ms,
         )
+
+    def flush(self) -> tuple[LiftedFrame, ...]:
+        """The people in space that a lifter which looks ahead still owes when no more frames come, oldest first."""
+        return () if self._lifter is None else self._lifter.flush()
 
     @property
     def description(self) -> dict[str, str]:
@@ -146,10 +177,43 @@ class Pipeline:
             return {"lifter": "none: no weights given, so there are keypoints and no skeletons"}
         return {"lifter": self._lifter.description}
 
+    def prepare(self, option: str, value: Any, options: PipelineOptions) -> Callable[[], None]:
+        """Make ready for another value of an option, which may take long and may be done while frames are processed.
+
+        Args:
+            option: one of ``LIVE_OPTIONS``.
+            value: its new value.
+            options: the other ones.
+
+        Returns:
+            What makes the change, quickly; to be called between two frames.
+
+        Raises:
+            ValueError: when the value or the option is not among those allowed.
+            UserError: when what is asked for is not on this machine.
+        """
+        if option not in LIVE_OPTIONS:
+            raise ValueError(f"expected one of {', '.join(LIVE_OPTIONS)} to change between frames, got {option!r}")
+        device = prepare_torch(options)
+        if option == "flow":
+            return partial(setattr, self, "_flow", make_flow(value, device))
+        if option == "depth":
+            return partial(setattr, self, "_depth", make_depth(value, device))
+        if value < 1:
+            raise ValueError(f"expected max_people of 1 or more, got {value}")
+        detector = make_detector(options.detector, max_people=value, device=device)
+        return partial(self._follow, detector, value)
+
+    def _follow(self, detector: KeypointDetector, max_people: int) -> None:
+        """Follow that many people, found by another detector."""
+        self._detector.close()
+        self._detector = detector
+        self._tracker.max_people = max_people
+
     def reset(self) -> None:
         """Forget everything seen; ids go on counting."""
         self._last = None
-        for stage in (self._detector, self._flow, self._tracker, self._lifter):
+        for stage in (self._detector, self._flow, self._depth, self._tracker, self._lifter):
             if stage is not None:
                 stage.reset()
 
@@ -158,20 +222,24 @@ class Pipeline:
         self._detector.close()
 
 
-def _make_lifter(options: PipelineOptions) -> SkeletonLifter:
+def prepare_torch(options: PipelineOptions) -> str:
+    """The device that networks run on."""
     # torch takes a second to import, so only where it is needed.
     import torch
-
-    from mambapose_ros.models import load_official_checkpoint
-    from mambapose_ros.perception.lifter import Lifter, OfficialPoseMamba
-    from mambapose_ros.weights import locate
 
     if options.threads < 1:
         raise ValueError(f"expected threads of 1 or more, got {options.threads}")
     torch.set_num_threads(options.threads)
-    device = resolve_device(options.device, torch.cuda.is_available())
-    model = load_official_checkpoint(locate(options.weights))
-    return Lifter(OfficialPoseMamba(model, options.flip_average, device), options.window, options.lookahead)
+    return resolve_device(options.device, torch.cuda.is_available())
+
+
+def _make_lifter(options: PipelineOptions, device: str) -> SkeletonLifter:
+    from mambapose_ros.perception.lifter import Lifter
+    from mambapose_ros.perception.lifting_networks import load_lifting_network
+    from mambapose_ros.weights import locate
+
+    network = load_lifting_network(locate(options.weights), options.flip_average, device)
+    return Lifter(network, options.window, options.lookahead)
 
 
 @dataclass(frozen=True)

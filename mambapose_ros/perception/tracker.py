@@ -1,4 +1,10 @@
-"""Who is who from image to image: ids by Hungarian assignment on the distance between keypoints."""
+"""Who is who from image to image: ids by Hungarian assignment on object-keypoint similarity and box overlap.
+
+Well-kept tracking libraries (ByteTrack in supervision, trackers, BoT-SORT) associate boxes, which tell little of people
+who cross each other: their boxes are nearly the same, their joints are not. norfair takes points, but knows neither
+body size nor optical flow. So the parts come from scipy (the assignment) and the rest is here, in ``association`` and
+``image_motion``.
+"""
 
 from __future__ import annotations
 
@@ -7,74 +13,158 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from mambapose_ros.perception.association import Expectation, assign, likeness, newcomers, without_duplicates
+from mambapose_ros.perception.fusion import sample_flow, sample_radius
+from mambapose_ros.perception.image_motion import ImageMotion
+from mambapose_ros.skeleton import NUM_JOINTS
 from mambapose_ros.types import PersonKeypoints
 
-
-@dataclass(frozen=True)
-class _Track:
-    person: PersonKeypoints
-    last_seen_ns: int
+CONFIRMING_SIGHTINGS = 2
+"""Sightings that make a tentative person a tracked one: what a detector saw once, and not where it would have been the
+next time, may be nobody."""
 
 
 class Tracker:
-    """Gives people ids that stay while they are in view and are never used again.
+    """Gives people ids that stay while they are in view, or out of it for a moment, and are never used again.
+
+    States, as in ``types.TRACKING_STATES``: a new person is "tentative", and "tracked" from the second sighting on. Who
+    was tracked and is not seen is "predicted", with the joints last seen moved on, of confidence 0. Who is not seen
+    for longer than ``timeout`` is returned once as "lost", without joints; until then they get their id back when they
+    are seen. A tentative person out of sight is not predicted, since it may be nobody, but keeps the id as long.
+
+    At most ``max_people`` are returned besides the lost: those seen before those predicted, tracked before tentative
+    ones, who came earlier before who came later, of newcomers the most confident. Whoever gives way to others is lost,
+    and a newcomer for whom there is no room gets no id.
 
     Args:
-        max_people: the most confident ones are kept when there are more.
-        timeout: seconds without being seen after which an id is gone.
-        max_distance: mean distance between the same joints in two images, as a fraction of the person's height, up to
-            which they can be the same person.
+        max_people: people to follow.
+        timeout: seconds out of sight after which somebody is lost. People who cross hide each other for about one, and
+            it may take the detector some images to find them again.
 
     Raises:
-        ValueError: when ``max_people`` is below 1.
+        ValueError: when ``max_people`` is below 1, or ``timeout`` below 0.
     """
 
-    def __init__(self, max_people: int = 4, timeout: float = 1.0, max_distance: float = 0.5) -> None:
-        if max_people < 1:
-            raise ValueError(f"expected max_people of 1 or more, got {max_people}")
-        self._max_people = max_people
+    def __init__(self, max_people: int = 4, timeout: float = 2.0) -> None:
+        if not timeout >= 0.0:
+            raise ValueError(f"expected a timeout of 0 seconds or more, got {timeout}")
+        self.max_people = max_people
         self._timeout_ns = round(timeout * 1e9)
-        self._max_distance = max_distance
-        self._tracks: tuple[_Track, ...] = ()
+        self._tracks: list[_Track] = []
+        self._last_ns: int | None = None
         self._ids_given = 0
 
-    def __call__(self, stamp_ns: int, people: Sequence[PersonKeypoints]) -> tuple[PersonKeypoints, ...]:
-        """The ``max_people`` most confident people, with ids, most confident first."""
-        ranked = sorted(people, key=lambda person: -float(person.confidence.mean()))[: self._max_people]
+    @property
+    def max_people(self) -> int:
+        """People to follow; may be changed between calls."""
+        return self._max_people
+
+    @max_people.setter
+    def max_people(self, value: int) -> None:
+        if value < 1:
+            raise ValueError(f"expected max_people of 1 or more, got {value}")
+        self._max_people = value
+
+    def __call__(
+        self, stamp_ns: int, people: Sequence[PersonKeypoints], flow: np.ndarray | None = None
+    ) -> tuple[PersonKeypoints, ...]:
+        """The people of the next image, with ids and states, in the order of the class's description; the lost last.
+
+        Args:
+            stamp_ns: of the image, nanoseconds.
+            people: detections in any order. Somebody found twice counts once; nobody is who has no joints.
+            flow: (H, W, 2) pixels since the image of the last call, as ``FrameResult.flow``; NaN = unknown, None = all
+                unknown.
+
+        Raises:
+            ValueError: when time runs backwards.
+        """
+        if self._last_ns is not None and stamp_ns < self._last_ns:
+            raise ValueError(
+                f"expected a stamp of {self._last_ns} ns or later, the last one, got {stamp_ns}; reset the tracker "
+                "when time starts anew"
+            )
         alive = [track for track in self._tracks if stamp_ns - track.last_seen_ns <= self._timeout_ns]
-        matches = self._match(alive, ranked)
-        named = tuple(
-            replace(person, id=alive[matches[i]].person.id if i in matches else self._new_id())
-            for i, person in enumerate(ranked)
+        found = without_duplicates([person for person in people if np.isfinite(person.xy).all(axis=1).any()])
+        matches = assign(self._likeness(stamp_ns, found, alive, flow))
+        new = newcomers([found[i] for i in matches], [person for i, person in enumerate(found) if i not in matches])
+        known = sorted((alive[j].seen(stamp_ns, found[i]) for i, j in matches.items()), key=_Track.rank)
+        hidden = [track for j, track in enumerate(alive) if j not in matches.values()]
+
+        present = known[: self._max_people]
+        present += [self._start(stamp_ns, person) for person in new[: self._max_people - len(present)]]
+        predicted = [track for track in hidden if track.confirmed][: self._max_people - len(present)]
+        lost = [track for track in self._tracks if track not in alive] + known[self._max_people :]
+        self._tracks, self._last_ns = sorted((*present, *hidden), key=_Track.rank), stamp_ns
+        return (
+            *(track.as_seen() for track in present),
+            *(track.as_predicted(stamp_ns) for track in predicted),
+            *(track.as_lost() for track in lost),
         )
-        unseen = [track for i, track in enumerate(alive) if i not in matches.values()]
-        self._tracks = (*(_Track(person, stamp_ns) for person in named), *unseen)
-        return named
 
     def reset(self) -> None:
         """Everybody seen from now on is somebody new; ids go on counting."""
-        self._tracks = ()
+        self._tracks, self._last_ns = [], None
 
-    def _new_id(self) -> str:
+    def _start(self, stamp_ns: int, person: PersonKeypoints) -> _Track:
         self._ids_given += 1
-        return f"p{self._ids_given}"
+        return _Track(self._ids_given, 1, stamp_ns, ImageMotion.start(person))
 
-    def _match(self, tracks: Sequence[_Track], people: Sequence[PersonKeypoints]) -> dict[int, int]:
-        """Index of a person -> index of its track."""
-        from scipy.optimize import linear_sum_assignment
+    def _likeness(
+        self, stamp_ns: int, people: Sequence[PersonKeypoints], tracks: Sequence[_Track], flow: np.ndarray | None
+    ) -> np.ndarray:
+        """(N, M) of detections and tracks: by their motion so far or by flow, whichever explains more."""
+        result = likeness(people, [track.expect(stamp_ns) for track in tracks])
+        recent = [j for j, track in enumerate(tracks) if track.last_seen_ns == self._last_ns]
+        if flow is None or not people or not recent:
+            return result
+        before = [
+            replace(person, xy=person.xy - sample_flow(flow, person.xy, sample_radius(person.xy))) for person in people
+        ]
+        by_flow = likeness(before, [tracks[j].motion.expect_flow() for j in recent])
+        result[:, recent] = np.maximum(result[:, recent], by_flow)
+        return result
 
-        if not tracks or not people:
-            return {}
-        cost = np.array([[_distance(track.person, person) for track in tracks] for person in people])
-        rows, columns = linear_sum_assignment(np.minimum(cost, 1e3))
-        return {int(i): int(j) for i, j in zip(rows, columns, strict=True) if cost[i, j] <= self._max_distance}
 
+@dataclass(frozen=True, eq=False)
+class _Track:
+    """One person over time.
 
-def _distance(a: PersonKeypoints, b: PersonKeypoints) -> float:
-    """Mean distance of the joints that both have, as a fraction of the larger box's longer side; inf without any."""
-    offsets = np.linalg.norm(a.xy - b.xy, axis=1)
-    common = np.isfinite(offsets)
-    if not common.any():
-        return np.inf
-    size = max(max(x1 - x0, y1 - y0) for x0, y0, x1, y1 in (a.box, b.box))
-    return float(offsets[common].mean()) / max(size, 1.0)
+    Attributes:
+        number: of the id.
+        sightings: how many so far.
+    """
+
+    number: int
+    sightings: int
+    last_seen_ns: int
+    motion: ImageMotion
+
+    @property
+    def confirmed(self) -> bool:
+        return self.sightings >= CONFIRMING_SIGHTINGS
+
+    def rank(self) -> tuple[bool, int]:
+        """Who goes before whom."""
+        return not self.confirmed, self.number
+
+    def expect(self, stamp_ns: int) -> Expectation:
+        return self.motion.expect((stamp_ns - self.last_seen_ns) * 1e-9)
+
+    def seen(self, stamp_ns: int, person: PersonKeypoints) -> _Track:
+        motion = self.motion.seen(person, (stamp_ns - self.last_seen_ns) * 1e-9)
+        return _Track(self.number, self.sightings + 1, stamp_ns, motion)
+
+    def as_seen(self) -> PersonKeypoints:
+        return replace(self.motion.person, id=self._id, state="tracked" if self.confirmed else "tentative")
+
+    def as_predicted(self, stamp_ns: int) -> PersonKeypoints:
+        xy = self.expect(stamp_ns).person.xy
+        return PersonKeypoints(xy, np.zeros(NUM_JOINTS), self._id, "predicted")
+
+    def as_lost(self) -> PersonKeypoints:
+        return PersonKeypoints(np.full((NUM_JOINTS, 2), np.nan), np.zeros(NUM_JOINTS), self._id, "lost")
+
+    @property
+    def _id(self) -> str:
+        return f"p{self.number}"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mambapose_ros.skeleton import JOINT_INDEX, NUM_JOINTS
+from mambapose_ros.skeleton import ADULT_STATURE_M, JOINT_INDEX, NUM_JOINTS
 
 SEGMENTS = (
     "pelvis",
@@ -28,6 +28,10 @@ SEGMENT_INDEX = {name: i for i, name in enumerate(SEGMENTS)}
 
 STATURE_RANGE = (1.55, 1.95)
 """Metres; spans about the 5th percentile of women to the 97th of men."""
+
+STATURE_SPREAD_M = 0.08
+"""Standard deviation over women and men together, about. A camera alone cannot tell the size of a body, so how far off
+a lifter is in metres depends on how usual the bodies are that it is shown."""
 
 SIDES = {"left": 1.0, "right": -1.0}
 """Sign of y on each side."""
@@ -72,7 +76,7 @@ class Body:
     @classmethod
     def random(cls, rng: np.random.Generator) -> Body:
         """An adult of random stature, each length within 4 % of its ratio to it."""
-        stature = rng.uniform(*STATURE_RANGE)
+        stature = float(np.clip(rng.normal(ADULT_STATURE_M, STATURE_SPREAD_M), *STATURE_RANGE))
 
         def length(ratio: float) -> float:
             return float(stature * ratio * rng.uniform(0.96, 1.04))

@@ -1,5 +1,6 @@
-"""Models that are not part of the code: where each comes from, under which terms, and where it is on this machine."""
+"""Models by name: where each comes from, under which terms, and where it is on this machine."""
 
-from mambapose_ros.weights.registry import MODELS, Model, WeightsError, download, locate
+from mambapose_ros.weights.registry import MODELS, Model, download, locate
+from mambapose_ros.weights.sources import MissingError, WeightsError
 
-__all__ = ["MODELS", "Model", "WeightsError", "download", "locate"]
+__all__ = ["MODELS", "MissingError", "Model", "WeightsError", "download", "locate"]

@@ -1,8 +1,4 @@
-"""Every model that can be downloaded, and the only code that touches the network.
-
-Files are kept by huggingface_hub, which resumes downloads and checks them against the hub's checksums; its cache folder
-follows HF_HOME and HF_HUB_CACHE.
-"""
+"""Every model by name: what it does, where it comes from, under which terms."""
 
 from __future__ import annotations
 
@@ -10,93 +6,203 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
-from mambapose_ros.errors import UserError
-
-
-class WeightsError(UserError):
-    """A model that is not there; the message says which command fetches it."""
+from mambapose_ros.weights.sources import Address, ChecksumError, Hub, MissingError, Shipped, Source, WeightsError
 
 
 @dataclass(frozen=True)
 class Model:
-    """One file of a model.
+    """A model that can be asked for by name.
 
     Attributes:
         name: what parameters and ``mambapose download`` call it.
         purpose: what it does.
-        repository, filename, revision: on the Hugging Face hub.
-        licence: of the file.
+        source: where its files come from, in which revision, checked against what.
+        licence: of the files.
         data_terms: what the data it was trained on allows.
+        megabytes: to download, 10^6 bytes; None = unknown.
     """
 
     name: str
     purpose: str
-    repository: str
-    filename: str
-    revision: str
+    source: Source
     licence: str
     data_terms: str
+    megabytes: float | None = None
+
+    @property
+    def shipped(self) -> bool:
+        """Whether it belongs to the package, so that there is nothing to download."""
+        return isinstance(self.source, Shipped)
 
 
-def _posemamba(size: str) -> Model:
+_TRANSFORMERS_FILES = ("config.json", "preprocessor_config.json", "model.safetensors")
+_TORCHVISION = "https://download.pytorch.org/models/"
+
+
+def _posemamba(size: str, megabytes: float | None = None) -> Model:
     return Model(
         name=f"posemamba-{size.lower()}",
         purpose=f"2D-to-3D lifter PoseMamba-{size}, 243 frames (Huang et al., arXiv 2408.03540)",
-        repository="nankingjings/PoseMamba-weights",
-        filename=f"PoseMamba_{size}.bin",
-        revision="main",
+        source=Hub("nankingjings/PoseMamba-weights", (f"PoseMamba_{size}.bin",)),
         licence="Apache-2.0 (code)",
         data_terms="trained on Human3.6M, which its authors license for academic use only",
+        megabytes=megabytes,
     )
 
 
-MODELS: Mapping[str, Model] = MappingProxyType({model.name: model for model in map(_posemamba, "SBL")})
+def _depth_anything(variant: str, purpose: str, licence: str, data_terms: str) -> Model:
+    return Model(
+        name=f"depth-anything-v2-{variant.lower()}",
+        purpose=f"{purpose} (Yang et al., arXiv 2406.09414)",
+        source=Hub(f"depth-anything/Depth-Anything-V2-{variant}-hf", _TRANSFORMERS_FILES),
+        licence=licence,
+        data_terms=data_terms,
+        megabytes=99.2,
+    )
+
+
+def _vitpose(variant: str, purpose: str, data_terms: str, megabytes: float) -> Model:
+    return Model(
+        name=f"vitpose-{variant}",
+        purpose=f"{purpose} (Xu et al., arXiv 2204.12484, 2212.04246)",
+        source=Hub(f"usyd-community/vitpose-{variant}", _TRANSFORMERS_FILES),
+        licence="Apache-2.0",
+        data_terms=data_terms,
+        megabytes=megabytes,
+    )
+
+
+def _torchvision(name: str, purpose: str, filename: str, data_terms: str, megabytes: float) -> Model:
+    return Model(name, purpose, Address(_TORCHVISION + filename), "BSD-3-Clause (code)", data_terms, megabytes)
+
+
+_MODELS = (
+    Model(
+        name="mambapose-xs",
+        purpose="2D-to-3D lifter of this package: keypoints, flow and depth to metric 3D",
+        source=Shipped("mambapose_xs.safetensors"),
+        licence="Apache-2.0",
+        data_terms="trained on CMU motion capture (free for all uses, not to be resold) and ReActIdle (MIT)",
+    ),
+    *(_posemamba(size, megabytes) for size, megabytes in (("S", 6.0), ("B", None), ("L", None))),
+    _torchvision(
+        "raft-small",
+        "optical flow, 1.0 M parameters (Teed and Deng, ECCV 2020)",
+        "raft_small_C_T_V2-01064c6d.pth",
+        "trained on FlyingChairs and FlyingThings3D, published for research only",
+        4.0,
+    ),
+    _torchvision(
+        "raft-large",
+        "optical flow, 5.3 M parameters (Teed and Deng, ECCV 2020)",
+        "raft_large_C_T_SKHT_V2-ff5fadd5.pth",
+        "trained on FlyingChairs, FlyingThings3D, Sintel, KITTI and HD1K, published for research only",
+        21.1,
+    ),
+    _depth_anything(
+        "Small",
+        "relative depth, 24.8 M parameters",
+        "Apache-2.0",
+        "trained on synthetic images and on labels that a larger network gave to real ones",
+    ),
+    _depth_anything(
+        "Metric-Indoor-Small",
+        "depth in metres, indoors up to 20 m, 24.8 M parameters",
+        "Apache-2.0 (code and base model; the model card names none)",
+        "fine-tuned on Hypersim (CC BY-SA 3.0)",
+    ),
+    _depth_anything(
+        "Metric-Outdoor-Small",
+        "depth in metres, outdoors up to 80 m, 24.8 M parameters",
+        "Apache-2.0 (code and base model; the model card names none)",
+        "fine-tuned on Virtual KITTI 2 (CC BY-NC-SA 3.0: not commercial)",
+    ),
+    _vitpose(
+        "base-simple",
+        "2D keypoints of a person in a box, 85.9 M parameters",
+        "trained on COCO keypoints (annotations CC BY 4.0)",
+        344.0,
+    ),
+    _vitpose(
+        "plus-small",
+        "2D keypoints of a person in a box, mixture of experts, 33 M parameters",
+        "trained on COCO, AI Challenger, MPII, AP-10K and others, some of them for research only",
+        132.6,
+    ),
+    Model(
+        name="rtdetr-r18",
+        purpose="finds people for vitpose, 20 M parameters (Zhao et al., arXiv 2304.08069)",
+        source=Hub("PekingU/rtdetr_r18vd_coco_o365", _TRANSFORMERS_FILES),
+        licence="Apache-2.0",
+        data_terms="trained on COCO (annotations CC BY 4.0) and Objects365",
+        megabytes=80.9,
+    ),
+    _torchvision(
+        "keypoint-rcnn",
+        "people and their 2D keypoints in one network, 59 M parameters (He et al., ICCV 2017)",
+        "keypointrcnn_resnet50_fpn_coco-fc266e95.pth",
+        "trained on COCO keypoints (annotations CC BY 4.0)",
+        237.0,
+    ),
+)
+
+MODELS: Mapping[str, Model] = MappingProxyType({model.name: model for model in _MODELS})
 
 
 def locate(name_or_path: str) -> Path:
-    """The file of a model on this machine; never touches the network.
+    """The file of a model on this machine, or the folder of a model of several files; never touches the network.
 
     Args:
-        name_or_path: a key of ``MODELS``, or a file.
+        name_or_path: a key of ``MODELS``, or a file or folder, which is taken as it is.
 
     Raises:
-        WeightsError: when there is no such file, or the model has not been downloaded.
+        MissingError: when the model has not been downloaded.
+        WeightsError: when there is no such file, or the model is damaged. Both messages name the command that puts it
+            right.
     """
     if name_or_path not in MODELS:
         path = Path(name_or_path).expanduser()
-        if not path.is_file():
-            raise WeightsError(f"no weights {name_or_path!r}: expected a file or one of {', '.join(MODELS)}")
+        if not name_or_path or not path.exists():
+            raise WeightsError(f"no weights {name_or_path!r}: expected a file, a folder or one of {', '.join(MODELS)}")
         return path
-    try_to_load_from_cache = _hub().try_to_load_from_cache
     model = MODELS[name_or_path]
-    found = try_to_load_from_cache(model.repository, model.filename, revision=model.revision)
-    if not isinstance(found, str):
-        raise WeightsError(f"{model.name} is not on this machine: run `mambapose download {model.name}`")
-    return Path(found)
+    try:
+        found = model.source.find()
+    except ChecksumError as error:
+        raise WeightsError(f"{error}. Run `mambapose download {model.name}` to fetch it again") from error
+    if found is not None:
+        return found
+    if model.shipped:
+        return model.source.fetch()  # says what to do
+    raise MissingError(f"{model.name} is not on this machine: run `mambapose download {model.name}`")
 
 
-def download(name: str) -> Path:
-    """Fetch a model into the cache, showing progress; resumes where an earlier try stopped.
+def download(name: str, offline: bool = False) -> Path:
+    """Where a model is; fetches it first when it is not on this machine, or damaged.
+
+    Shows progress and resumes where an earlier try stopped.
+
+    Args:
+        name: a key of ``MODELS``.
+        offline: do not touch the network, as ``locate``.
 
     Raises:
-        WeightsError: for an unknown name, or when the hub cannot be reached or lacks the file.
+        WeightsError: for an unknown name, or when the model cannot be had.
     """
-    hf_hub_download = _hub().hf_hub_download
     if name not in MODELS:
         raise WeightsError(f"no model {name!r}: expected one of {', '.join(MODELS)}")
-    model = MODELS[name]
     try:
-        return Path(hf_hub_download(model.repository, model.filename, revision=model.revision))
-    except Exception as error:  # the hub's client raises errors of several libraries
-        first_line = str(error).strip().partition("\n")[0]
-        raise WeightsError(f"cannot download {name} from {model.repository}: {first_line}") from error
-
-
-def _hub() -> Any:
+        return locate(name)
+    except WeightsError:
+        if offline:
+            raise
     try:
-        import huggingface_hub
-    except ImportError as error:
-        raise WeightsError("huggingface_hub is not installed: pip install huggingface_hub, or give a file") from error
-    return huggingface_hub
+        return MODELS[name].source.fetch()
+    except ChecksumError as error:
+        raise WeightsError(
+            f"{name}: {error}. It was thrown away; run `mambapose download {name}` again, and if that does not help, "
+            "something between here and there changes files"
+        ) from error
+    except WeightsError as error:
+        raise WeightsError(f"{name}: {error}") from error

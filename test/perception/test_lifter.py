@@ -1,16 +1,17 @@
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mambapose_ros.evidence import Channel, Observations, build_evidence
+from mambapose_ros.evidence.channels import TYPICAL_INTERVAL_S
 from mambapose_ros.geometry import Camera
-from mambapose_ros.models import PoseMamba, PoseMambaConfig, flip_average, load_official_checkpoint, normalize_keypoints
 from mambapose_ros.perception import Lifter
-from mambapose_ros.perception.lifter import OfficialPoseMamba, scale_to_adult
-from mambapose_ros.skeleton import BONE_LENGTH_PRIOR, PARENTS
+from mambapose_ros.perception.lifting_networks import LiftedPoses
+from mambapose_ros.skeleton import JOINT_RADIUS_M
 from mambapose_ros.synthetic import SyntheticScene
-from mambapose_ros.types import Frame, PersonKeypoints
+from mambapose_ros.training.surface import visible_surface
+from mambapose_ros.types import DepthMap, Frame, PersonKeypoints
 
 CAMERA = Camera.from_fov(640, 480)
 FRAME_NS = 33_333_333
@@ -24,101 +25,123 @@ class RecordingNetwork:
 
     window = 9
     scale_source = "learned"
+    uses_depth = True
     description = "recording"
 
     def __init__(self) -> None:
-        self.asked: list[np.ndarray] = []
+        self.asked: list[Observations] = []
         self.indices: list[int] = []
 
-    def __call__(self, keypoints, camera, index):
-        self.asked.append(keypoints)
+    def __call__(self, observations, camera, index):
+        self.asked.append(observations)
         self.indices.append(index)
-        return np.repeat(POSE[None], len(keypoints), axis=0)
+        people = len(observations.rays)
+        covariance = np.broadcast_to(0.01 * np.eye(3), (people, 17, 3, 3))
+        return LiftedPoses(np.repeat(POSE[None], people, axis=0), covariance)
 
 
-def frame_at(index: int, camera: Camera = CAMERA) -> Frame:
+def frame_at(index: float, camera: Camera = CAMERA) -> Frame:
     image = np.zeros((camera.height, camera.width, 3), np.uint8)
-    return Frame(index * FRAME_NS, "cam", image, camera)
+    return Frame(round(index * FRAME_NS), "cam", image, camera)
 
 
-def person(root=(0.0, 0.0, 4.0), name: str = "p1", camera: Camera = CAMERA) -> PersonKeypoints:
-    return PersonKeypoints(camera.project(POSE + root), np.full(17, 0.8), name)
+def person(root=(0.0, 0.0, 4.0), name: str = "p1", camera: Camera = CAMERA, state: str = "tracked") -> PersonKeypoints:
+    return PersonKeypoints(camera.project(POSE + root), np.full(17, 0.8), name, state)
+
+
+def flat(depth: float, source: str = "sensor", metric: bool = True) -> DepthMap:
+    return DepthMap(np.full((CAMERA.height, CAMERA.width), depth, np.float32), metric, source)
 
 
 def test_a_skeleton_from_the_first_frame_on_at_the_place_of_the_person():
     lifter = Lifter(RecordingNetwork())
-    lifted = lifter(frame_at(0), [person((0.5, 0.1, 3.0))], None)
+    lifted = lifter(frame_at(0), [person((0.5, 0.1, 3.0))])
     (skeleton,) = lifted.skeletons
     np.testing.assert_allclose(skeleton.joints, POSE + (0.5, 0.1, 3.0), atol=1e-5)
     assert skeleton.id == "p1"
     assert skeleton.scale_source == "learned"
     np.testing.assert_array_equal(skeleton.confidence, 0.8)
+    np.testing.assert_array_equal(skeleton.covariance[3], 0.01 * np.eye(3))
+    assert np.isnan(skeleton.velocity).all()
 
 
-def test_the_window_is_full_and_ends_with_the_newest_frame():
+def test_the_window_has_its_full_length_and_ends_with_the_newest_frame():
     network = RecordingNetwork()
     lifter = Lifter(network, window=5)
     for i in range(7):
-        lifter(frame_at(i), [person((0.1 * i, 0, 4))], None)
-    assert [window.shape for window in network.asked] == [(1, 5, 17, 2)] * 7
-    expected = np.stack([person((0.1 * i, 0, 4)).xy for i in (0, 0, 0, 0, 1)])
-    np.testing.assert_allclose(network.asked[1][0], expected)  # before they came, they stood still
-    np.testing.assert_allclose(network.asked[6][0], np.stack([person((0.1 * i, 0, 4)).xy for i in range(2, 7)]))
+        lifter(frame_at(i), [person((0.1 * i, 0, 4))])
+    assert [asked.rays.shape for asked in network.asked] == [(1, 5, 17, 2)] * 7
     assert network.indices == [4] * 7
+    # Before they came, nobody was seen.
+    assert np.isnan(network.asked[1].rays[0, :3]).all()
+    np.testing.assert_array_equal(network.asked[1].confidence[0, :, 0], [0, 0, 0, 0.8, 0.8])
+    expected = np.stack([CAMERA.rays(person((0.1 * i, 0, 4)).xy) for i in range(2, 7)])
+    np.testing.assert_allclose(network.asked[6].rays[0], expected)
 
 
-def test_looking_ahead_answers_for_an_earlier_frame():
+def test_intervals_are_those_of_the_stamps_and_the_usual_one_where_there_is_none():
+    network = RecordingNetwork()
+    lifter = Lifter(network, window=6)
+    for i in (0, 1, 2, 4, 5):
+        lifter(frame_at(i), [person()])
+    third = FRAME_NS * 1e-9
+    np.testing.assert_allclose(network.asked[0].interval[0], TYPICAL_INTERVAL_S)
+    np.testing.assert_allclose(network.asked[-1].interval[0], [third, third, third, third, 2 * third, third])
+    lifter(frame_at(6), [person()])
+    lifter(frame_at(7.5), [person()])
+    np.testing.assert_allclose(network.asked[-1].interval[0], [third, third, 2 * third, third, third, 1.5 * third])
+
+
+def test_looking_ahead_answers_for_an_earlier_frame_and_flushing_for_the_last_ones():
     network = RecordingNetwork()
     lifter = Lifter(network, window=5, lookahead=2)
-    answers = [lifter(frame_at(i), [person((0.1 * i, 0, 4))], None) for i in range(6)]
+    answers = [lifter(frame_at(i), [person((0.1 * i, 0, 4))]) for i in range(6)]
     assert answers[:2] == [None, None]
-    assert [lifted.stamp_ns for lifted in answers[2:]] == [i * FRAME_NS for i in range(4)]
+    assert set(network.indices) == {2}
+    answers += lifter.flush()
+    assert network.indices[-2:] == [3, 4]
+    assert [lifted.stamp_ns for lifted in answers[2:]] == [i * FRAME_NS for i in range(6)]
     for i, lifted in enumerate(answers[2:]):
         np.testing.assert_allclose(lifted.skeletons[0].joints[0], (0.1 * i, 0, 4), atol=1e-5)
         np.testing.assert_array_equal(lifted.keypoints[0].xy, person((0.1 * i, 0, 4)).xy)
-    assert set(network.indices) == {2}
+    assert lifter.flush() == ()
+
+
+def test_flushing_after_fewer_frames_than_it_looks_ahead_gives_all_of_them():
+    lifter = Lifter(RecordingNetwork(), window=5, lookahead=4)
+    assert [lifter(frame_at(i), [person()]) for i in range(3)] == [None] * 3
+    assert [lifted.stamp_ns for lifted in lifter.flush()] == [0, FRAME_NS, 2 * FRAME_NS]
 
 
 def test_everybody_goes_through_the_network_in_one_batch():
     network = RecordingNetwork()
     lifter = Lifter(network)
-    lifted = lifter(frame_at(0), [person(name="a"), person((1, 0, 5), name="b")], None)
-    assert network.asked[0].shape == (2, 9, 17, 2)
+    lifted = lifter(frame_at(0), [person(name="a"), person((1, 0, 5), name="b")])
+    assert network.asked[0].rays.shape == (2, 9, 17, 2)
     assert [skeleton.id for skeleton in lifted.skeletons] == ["a", "b"]
     np.testing.assert_allclose(lifted.skeletons[1].joints[0], (1, 0, 5), atol=1e-5)
 
 
 def test_nobody_is_nobody():
     network = RecordingNetwork()
-    assert Lifter(network)(frame_at(0), [], None).skeletons == ()
+    assert Lifter(network)(frame_at(0), []).skeletons == ()
     assert network.asked == []
 
 
-def test_missed_frames_are_filled_by_interpolation_in_time():
-    network = RecordingNetwork()
-    lifter = Lifter(network, window=4)
-    places = {0: 0.0, 1: None, 2: None, 3: 0.3}
-    for i, x in places.items():
-        lifter(frame_at(i), [] if x is None else [person((x, 0, 4))], None)
-    expected = np.stack([person((x, 0, 4)).xy for x in (0.0, 0.1, 0.2, 0.3)])
-    np.testing.assert_allclose(network.asked[-1][0], expected, atol=1e-3)
-
-
-def test_missing_joints_are_filled_and_are_not_certain():
+def test_missing_joints_stay_missing_and_are_not_certain():
     network = RecordingNetwork()
     lifter = Lifter(network)
-    whole, cut, never = person(), person(), person()
+    cut = person()
     cut.xy[3] = np.nan
-    lifter(frame_at(0), [whole], None)
-    lifted = lifter(frame_at(1), [cut], None)
-    np.testing.assert_allclose(network.asked[-1][0, -1, 3], whole.xy[3])
-    assert lifted.skeletons[0].confidence[3] == 0
+    cut.confidence[5] = 0.0
+    lifted = lifter(frame_at(0), [cut], np.zeros((480, 640, 2)), flat(4.0))
+    for name in ("rays", "previous_rays", "depth"):
+        missing = np.isnan(getattr(network.asked[0], name)[0, -1]).reshape(17, -1).any(axis=1)
+        assert missing[[3, 5]].all()
+        assert not np.delete(missing, [3, 5]).any()
+    np.testing.assert_array_equal(network.asked[0].confidence[0, -1, [3, 5]], 0.0)
+    np.testing.assert_array_equal(lifted.skeletons[0].confidence[[3, 5]], 0.0)
     assert np.isfinite(lifted.skeletons[0].joints).all()
-
-    lifter.reset()
-    never.xy[[3, 13]] = np.nan
-    lifter(frame_at(2), [never], None)
-    np.testing.assert_allclose(network.asked[-1][0, :, 3], network.asked[-1][0, :, PARENTS[3]])
 
 
 @given(st.integers(0, 10_000))
@@ -134,33 +157,58 @@ def test_whatever_is_missing_the_network_sees_numbers(seed):
                 someone = person(rng.uniform((-1, -1, 3), (1, 1, 8)), name)
                 someone.xy[rng.random(17) < rng.random()] = np.nan
                 people.append(someone)
-        lifted = lifter(frame_at(i), people, None)
+        flow = rng.choice([0.0, 2.0, np.nan], (480, 640, 2)) if rng.random() < 0.5 else None
+        depth = flat(rng.choice([0.0, np.nan, 3.0]), rng.choice(["sensor", "network"])) if rng.random() < 0.5 else None
+        lifted = lifter(frame_at(i), people, flow, depth)
         for skeleton in lifted.skeletons if lifted else ():
             assert np.isfinite(skeleton.joints).all()
             assert skeleton.joints[:, 2].min() > 0
-    assert all(np.isfinite(window).all() for window in network.asked)
+    for asked in network.asked:
+        assert (asked.interval > 0).all()
+        assert np.isfinite(build_evidence(asked)[0]).all()
 
 
 def test_a_person_of_whom_too_little_is_seen_is_left_out():
     hidden = person()
     hidden.xy[1:] = np.nan
-    assert Lifter(RecordingNetwork())(frame_at(0), [hidden], None).skeletons == ()
+    assert Lifter(RecordingNetwork())(frame_at(0), [hidden]).skeletons == ()
+
+
+def test_a_predicted_person_is_placed_by_the_prediction_which_the_network_does_not_see():
+    network = RecordingNetwork()
+    lifter = Lifter(network)
+    lifter(frame_at(0), [person((0.0, 0, 4))])
+    lifted = lifter(frame_at(1), [person((0.2, 0, 4), state="predicted")])
+    assert np.isnan(network.asked[-1].rays[0, -1]).all()
+    (skeleton,) = lifted.skeletons
+    np.testing.assert_allclose(skeleton.joints[0], (0.2, 0, 4), atol=1e-5)
+    np.testing.assert_array_equal(skeleton.confidence, 0.0)
+    assert skeleton.state == "predicted"
+
+
+def test_a_lost_person_is_said_to_be_lost_and_nowhere():
+    lifter = Lifter(RecordingNetwork())
+    lifted = lifter(frame_at(0), [person(name="a"), person(name="b", state="lost")])
+    assert [(skeleton.id, skeleton.state) for skeleton in lifted.skeletons] == [("a", "tracked"), ("b", "lost")]
+    assert np.isnan(lifted.skeletons[1].joints).all()
 
 
 def test_memory_does_not_grow():
     lifter = Lifter(RecordingNetwork(), window=5)
     for i in range(50):
-        lifter(frame_at(i), [person(name=f"p{i}")], None)
+        lifter(frame_at(i), [person(name=f"p{i}")])
     assert len(lifter._moments) == 5
+    assert len(lifter._velocities._places) < 10
 
 
 def test_reset_forgets():
     network = RecordingNetwork()
     lifter = Lifter(network, window=3)
-    lifter(frame_at(0), [person((1, 0, 4))], None)
+    lifter(frame_at(0), [person((1, 0, 4))])
     lifter.reset()
-    lifter(frame_at(1), [person((0, 0, 4))], None)
-    np.testing.assert_allclose(network.asked[-1][0], np.repeat(person((0, 0, 4)).xy[None], 3, axis=0))
+    lifted = lifter(frame_at(1), [person((0, 0, 4))])
+    assert np.isnan(network.asked[-1].rays[0, :2]).all()
+    assert np.isnan(lifted.skeletons[0].velocity).all()
 
 
 @pytest.mark.parametrize(
@@ -171,48 +219,82 @@ def test_impossible_windows_are_refused(window, lookahead, expected):
         Lifter(RecordingNetwork(), window, lookahead)
 
 
-# --- the published network -------------------------------------------------------------------------------------------
+# --- what is measured besides keypoints ------------------------------------------------------------------------------
 
 
-def small_model() -> PoseMamba:
-    torch.manual_seed(0)
-    return PoseMamba(PoseMambaConfig(width=16, depth=1, window=9)).eval()
+def test_a_depth_sensor_says_how_far_away_the_person_is():
+    """The network's person is 10 % too small, so that the rays alone put them 10 % too near."""
+    distant = PersonKeypoints(CAMERA.project(1.1 * POSE + (0.4, 0.0, 4.4)), np.full(17, 0.8), "p1")
+    alone = Lifter(RecordingNetwork())(frame_at(0), [distant]).skeletons[0]
+    np.testing.assert_allclose(alone.joints[0, 2], 4.0, atol=1e-3)
+
+    depth = flat(9.0)
+    for (x, y), z in zip(distant.xy.round().astype(int), 4.4 + POSE[:, 2] - JOINT_RADIUS_M, strict=True):
+        depth.values[y - 8 : y + 9, x - 8 : x + 9] = z
+    depth.values[:170] = 1.5  # something hides the head
+    measured = Lifter(RecordingNetwork())(frame_at(0), [distant], None, depth).skeletons[0]
+    assert measured.scale_source == "depth_sensor"
+    np.testing.assert_allclose(measured.joints[0], (0.4, 0.0, 4.4), atol=0.03)
 
 
-def test_limbs_become_those_of_an_adult_whatever_the_scale():
-    poses = np.stack([POSE, 0.01 * POSE, 300.0 * POSE])
-    scaled = scale_to_adult(poses)
-    np.testing.assert_allclose(scaled[1], scaled[0], atol=1e-9)
-    np.testing.assert_allclose(scaled[2], scaled[0], atol=1e-9)
-    ends = list(BONE_LENGTH_PRIOR)
-    lengths = np.linalg.norm(scaled[0, ends] - scaled[0, [PARENTS[end] for end in ends]], axis=1)
-    np.testing.assert_allclose(lengths, list(BONE_LENGTH_PRIOR.values()), rtol=0.1)
+def test_depth_of_a_network_does_not_give_the_scale_whatever_its_unit():
+    for depth in (flat(9.0, "network"), flat(0.1, "network", metric=False)):
+        network = RecordingNetwork()
+        (skeleton,) = Lifter(network)(frame_at(0), [person()], None, depth).skeletons
+        assert skeleton.scale_source == "learned"
+        assert not network.asked[0].metric[0]
+        np.testing.assert_allclose(skeleton.joints[0], (0, 0, 4), atol=1e-5)
+        np.testing.assert_allclose(network.asked[0].depth[0, -1], 1 / 9 if depth.metric else 0.1, rtol=1e-6)
 
 
-@pytest.mark.parametrize("flip", [False, True])
-def test_the_published_network_sees_straightened_normalised_keypoints(flip):
-    model = small_model()
-    camera = Camera(640, 480, CAMERA.K, "plumb_bob", [-0.2, 0.05, 0.0, 0.0, 0.0])
-    straight = Camera(640, 480, CAMERA.K)
-    windows = np.stack([np.stack([(POSE + (0.02 * t, 0, 4)) for t in range(5)])])
-    answer = OfficialPoseMamba(model, flip_average=flip)(camera.project(windows), camera, index=3)
-    normalized = normalize_keypoints(torch.from_numpy(straight.project(windows)).float(), 640, 480)
-    with torch.inference_mode():
-        poses = flip_average(model, normalized) if flip else model(normalized)
-    pose = poses[:, 3].double().numpy()
-    np.testing.assert_allclose(answer, scale_to_adult(pose - pose[:, :1]), atol=1e-4)
-    assert answer.shape == (1, 17, 3)
-    np.testing.assert_array_equal(answer[:, 0], 0.0)
+def test_depth_of_two_kinds_is_not_mixed_in_a_window():
+    network = RecordingNetwork()
+    lifter = Lifter(network, window=4)
+    for i, depth in enumerate((flat(0.2, "network", False), flat(3.0), None, None, None)):
+        lifter(frame_at(i), [person()], None, depth)
+    depths = [asked.depth[0, :, 0].tolist() for asked in network.asked]
+    assert [asked.metric.tolist() for asked in network.asked] == [[False], [True], [True], [True], [True]]
+    np.testing.assert_allclose(depths[0], [np.nan, np.nan, np.nan, 0.2])
+    np.testing.assert_allclose(depths[1], [np.nan, np.nan, np.nan, 3.0])
+    np.testing.assert_allclose(depths[4], [3.0, np.nan, np.nan, np.nan])
 
 
-def test_a_released_checkpoint_lifts_a_synthetic_person(shared):
-    """With random weights the pose means nothing, but it is metric and says where its scale is from."""
-    model = load_official_checkpoint(shared / "golden" / "posemamba_tiny_d32_n2_T9_official_layout.bin")
-    lifter = Lifter(OfficialPoseMamba(model))
-    for i in range(3):
-        truth = SCENE.render(i)
-        frame = Frame(i * FRAME_NS, "cam", truth.image, truth.camera)
-        lifted = lifter(frame, [PersonKeypoints(truth.keypoints[0], np.ones(17), "p1")], None)
-    for skeleton in lifted.skeletons:
-        assert skeleton.scale_source == "bone_prior"
-        assert skeleton.joints.shape == (17, 3)
+@pytest.mark.parametrize("camera", [CAMERA, Camera(640, 480, CAMERA.K, "plumb_bob", [-0.2, 0.05, 0.0, 0.0, 0.0])])
+def test_flow_says_where_the_point_was_one_frame_before(camera):
+    network = RecordingNetwork()
+    flow = np.full((480, 640, 2), (6.0, -3.0), np.float32)
+    someone = person(camera=camera)
+    Lifter(network)(frame_at(0, camera), [someone], flow)
+    np.testing.assert_allclose(network.asked[0].previous_rays[0, -1], camera.rays(someone.xy - (6.0, -3.0)), atol=1e-6)
+
+
+@pytest.mark.parametrize("moving_camera", [False, True])
+@pytest.mark.parametrize("motion", ["walk", "wave"])
+def test_what_the_network_sees_of_a_rendered_person_is_what_training_showed_it(motion, moving_camera):
+    """Flow and depth maps sampled at the joints give the evidence that the joints themselves give."""
+    scene = SyntheticScene(motion=motion, seed=3, moving_camera=moving_camera)
+    network = RecordingNetwork()
+    lifter = Lifter(network)
+    frames = [scene.render(i) for i in range(9)]
+    for truth in frames:
+        frame = Frame(truth.stamp_ns, "cam", truth.image, truth.camera)
+        seen = PersonKeypoints(truth.keypoints[0], np.ones(17), "p1")
+        lifter(frame, [seen], truth.flow, DepthMap(truth.depth, True, "sensor"))
+    evidence, _ = build_evidence(network.asked[-1])
+
+    joints = np.stack([truth.joints[0] for truth in frames])[None]
+    rays = joints[..., :2] / joints[..., 2:]
+    before = np.concatenate([np.full_like(rays[:, :1], np.nan), rays[:, :-1]], axis=1)
+    skin = visible_surface(joints.astype(np.float32), np.ones(1, np.float32)).depth
+    expected, _ = build_evidence(
+        Observations(rays, np.ones(rays.shape[:3]), network.asked[-1].interval, before, skin, np.ones(1, bool))
+    )
+    for channel in (Channel.X, Channel.Y, Channel.SIZE, Channel.INTERVAL, Channel.PRESENT):
+        np.testing.assert_allclose(evidence[..., channel], expected[..., channel], atol=1e-5)
+    seen = np.stack([truth.visibility[0] for truth in frames])[None, 1:]
+    for channel, tolerance in ((Channel.FLOW_X, 0.01), (Channel.FLOW_Y, 0.01), (Channel.DEPTH, 0.1)):
+        error = np.abs(evidence[:, 1:, :, channel] - expected[:, 1:, :, channel])[seen]
+        assert np.median(error) < tolerance
+        sampled, true = evidence[:, 1:, :, channel][seen], expected[:, 1:, :, channel][seen]
+        assert np.corrcoef(sampled, true)[0, 1] > 0.9, channel.name
+    np.testing.assert_allclose(evidence[0, 0, 0, Channel.EXTENT], expected[0, 0, 0, Channel.EXTENT], atol=0.02)

@@ -1,12 +1,17 @@
 import itertools
+import sys
 
 import numpy as np
 import pytest
+from tiny_lifter import WINDOW, save_tiny_lifter
 
+from mambapose_ros.errors import UserError
 from mambapose_ros.geometry import Camera
 from mambapose_ros.perception import Pipeline, PipelineOptions
+from mambapose_ros.perception.depth import make_depth
+from mambapose_ros.perception.flow import make_flow
 from mambapose_ros.perception.keypoints import DetectorUnavailable, make_detector
-from mambapose_ros.perception.pipeline import discontinuity
+from mambapose_ros.perception.pipeline import LIVE_OPTIONS, discontinuity
 from mambapose_ros.sources import open_source
 from mambapose_ros.types import Frame, LiftedFrame, PersonKeypoints, Skeleton3D
 
@@ -17,16 +22,16 @@ class FixedDetector:
     """Sees the same person in every image."""
 
     def __init__(self) -> None:
-        self.resets = 0
+        self.resets, self.closed = 0, False
 
-    def __call__(self, image):
+    def __call__(self, frame):
         return (PersonKeypoints(np.linspace(10, 50, 34).reshape(17, 2), np.ones(17)),)
 
     def reset(self):
         self.resets += 1
 
     def close(self):
-        pass
+        self.closed = True
 
 
 class RecordingLifter:
@@ -34,18 +39,28 @@ class RecordingLifter:
 
     def __init__(self) -> None:
         self.seen: list[tuple[str, ...]] = []
+        self.given: list[tuple] = []
 
-    def __call__(self, frame, people, flow):
+    def __call__(self, frame, people, flow, depth):
         self.seen.append(tuple(person.id for person in people))
+        self.given.append((flow, depth))
         skeletons = (Skeleton3D(person.id, np.zeros((17, 3)), np.ones(17), "none") for person in people)
         return LiftedFrame(frame.stamp_ns, frame.frame_id, frame.camera, tuple(people), tuple(skeletons))
+
+    def flush(self):
+        return ("the rest",)
 
     def reset(self):
         self.seen.append(("reset",))
 
 
-def frame_at(stamp_ns: int) -> Frame:
-    return Frame(stamp_ns, "cam", np.zeros((48, 64, 3), np.uint8), Camera.from_fov(64, 48))
+def frame_at(stamp_ns: int, depth: np.ndarray | None = None) -> Frame:
+    return Frame(stamp_ns, "cam", np.zeros((48, 64, 3), np.uint8), Camera.from_fov(64, 48), depth)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    return str(save_tiny_lifter(tmp_path_factory.mktemp("weights") / "tiny.safetensors"))
 
 
 @pytest.mark.parametrize(
@@ -101,28 +116,121 @@ def test_stages_are_timed_and_may_be_left_out():
     assert set(result.stage_ms) == {"keypoints", "tracker"}
 
 
-@pytest.mark.parametrize(("name", "what"), [("detector", "mediapipe"), ("flow", "dis")])
+def test_depth_is_a_stage_and_reaches_the_lifter():
+    lifter = RecordingLifter()
+    pipeline = Pipeline(FixedDetector(), lifter=lifter, depth=make_depth("sensor"))
+    measured = np.full((48, 64), 2.0, np.float32)
+    result = pipeline(frame_at(0, measured))
+    assert set(result.stage_ms) == {"keypoints", "depth", "tracker", "lifter"}
+    assert result.depth.metric
+    assert result.depth.values is measured
+    assert lifter.given == [(None, result.depth)]
+    assert pipeline(frame_at(33_000_000)).depth is None
+
+
+def test_what_a_lifter_owes_at_the_end_is_handed_over():
+    assert Pipeline(FixedDetector(), lifter=RecordingLifter()).flush() == ("the rest",)
+    assert Pipeline(FixedDetector()).flush() == ()
+
+
+def test_flow_and_depth_are_turned_on_and_off_between_frames_and_nobody_is_forgotten():
+    lifter = RecordingLifter()
+    pipeline = Pipeline(FixedDetector(), flow=make_flow("dis"), lifter=lifter)
+    options = PipelineOptions()
+    changes = {3: ("flow", "off"), 6: ("depth", "sensor"), 9: ("flow", "dis"), 12: ("depth", "off")}
+    seen = []
+    for i in range(15):
+        if i in changes:
+            pipeline.prepare(*changes[i], options)()
+        result = pipeline(frame_at(i * 33_000_000, np.ones((48, 64), np.float32)))
+        seen.append((result.flow is not None, result.depth is not None))
+        assert [person.id for person in result.keypoints] == ["p1"]
+    # After it is turned on, flow needs one image more.
+    assert seen == [
+        *[(False, False), (True, False), (True, False)],
+        *[(False, False)] * 3,
+        *[(False, True)] * 3,
+        *[(False, True), (True, True), (True, True)],
+        *[(True, False)] * 3,
+    ]
+    assert [(flow is not None, depth is not None) for flow, depth in lifter.given] == seen
+
+
+def test_how_many_are_followed_may_change_between_frames():
+    class Crowd(FixedDetector):
+        def __call__(self, frame):
+            xy = np.linspace(10, 30, 34).reshape(17, 2)
+            return tuple(PersonKeypoints(xy + (30 * i, 0), np.full(17, 0.9)) for i in range(3))
+
+    pipeline = Pipeline(Crowd())
+    assert len(pipeline(frame_at(0)).keypoints) == 3
+    old, crowd = pipeline._detector, Crowd()
+    change = pipeline.prepare("max_people", 2, PipelineOptions())
+    assert not old.closed
+    change()
+    assert old.closed
+    pipeline._detector.close()
+    pipeline._detector = crowd
+    seen = [person.id for person in pipeline(frame_at(33_000_000)).keypoints if person.state != "lost"]
+    assert seen == ["p1", "p2"]
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "expected"),
+    [
+        ("flow", "magic", "dis"),
+        ("depth", "magic", "sensor"),
+        ("max_people", 0, "1 or more"),
+        ("window", 9, ", ".join(LIVE_OPTIONS)),
+    ],
+)
+def test_a_change_that_cannot_be_made_is_refused_and_nothing_changes(option, value, expected):
+    pipeline = Pipeline(FixedDetector(), flow=make_flow("dis"))
+    with pytest.raises(ValueError, match=expected):
+        pipeline.prepare(option, value, PipelineOptions())
+    pipeline(frame_at(0))
+    assert pipeline(frame_at(33_000_000)).flow is not None
+
+
+@pytest.mark.parametrize(("name", "what"), [("detector", "mediapipe"), ("flow", "dis"), ("depth", "sensor")])
 def test_unknown_stages_are_refused_with_the_known_ones(name, what):
     with pytest.raises(ValueError, match=what):
-        Pipeline.create(PipelineOptions(**{name: "magic"}))
+        Pipeline.create(PipelineOptions(weights="", **{name: "magic"}))
+
+
+def test_weights_that_are_not_there_are_named():
+    with pytest.raises(UserError, match=r"nowhere\.bin"):
+        Pipeline.create(PipelineOptions(weights="nowhere.bin"))
 
 
 def test_a_front_end_that_is_not_installed_says_so(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "mediapipe", None)
+    for loaded in [name for name in sys.modules if name.startswith("mediapipe.")]:
+        monkeypatch.delitem(sys.modules, loaded)
+    monkeypatch.setitem(sys.modules, "mediapipe", None)
     with pytest.raises(DetectorUnavailable, match=r"Python 3\.10-3\.12"):
         make_detector("mediapipe")
 
 
-def test_the_default_pipeline_follows_a_synthetic_person():
-    pipeline = Pipeline.create()
-    errors = []
+@pytest.mark.parametrize("lookahead", [0, 3])
+def test_the_default_pipeline_follows_and_lifts_a_synthetic_person(weights, lookahead):
+    options = PipelineOptions(weights=weights, window=WINDOW, lookahead=lookahead, device="cpu")
+    pipeline = Pipeline.create(options)
+    errors, lifted, truth = [], [], {}
     for source_frame in itertools.islice(open_source("synthetic:wave"), 20):
         result = pipeline(source_frame.frame)
         assert [person.id for person in result.keypoints] == ["p1"]
-        truth = source_frame.truth.keypoints[0]
-        height = np.ptp(truth[:, 1])
-        errors.append(np.linalg.norm(result.keypoints[0].xy - truth, axis=1) / height)
+        expected = source_frame.truth.keypoints[0]
+        errors.append(np.linalg.norm(result.keypoints[0].xy - expected, axis=1) / np.ptp(expected[:, 1]))
+        truth[source_frame.frame.stamp_ns] = source_frame.truth.joints[0]
+        lifted += [result.lifted] if result.lifted else []
+    lifted += pipeline.flush()
     pipeline.close()
     assert np.median(errors) < 0.05
     assert result.flow.shape == (480, 640, 2)
-    assert set(result.stage_ms) == {"keypoints", "flow", "tracker"}
+    assert set(result.stage_ms) == {"keypoints", "flow", "tracker", "lifter"}
+    assert [moment.stamp_ns for moment in lifted] == list(truth)
+    # The tiny lifter knows little of poses, but where a person is follows from the rays.
+    for moment in lifted[5:]:
+        (skeleton,) = moment.skeletons
+        assert skeleton.scale_source == "learned"
+        assert np.linalg.norm(skeleton.joints - truth[moment.stamp_ns], axis=1).mean() < 1.0

@@ -38,6 +38,11 @@ class NodeProcess:
             stderr=subprocess.STDOUT,
         )
 
+    @property
+    def pid(self) -> int:
+        """Number of the process."""
+        return self._process.pid
+
     def __enter__(self) -> NodeProcess:
         return self
 

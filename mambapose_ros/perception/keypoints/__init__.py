@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
-from typing import Protocol
-
-import numpy as np
+from types import MappingProxyType
+from typing import Any, Protocol
 
 from mambapose_ros.errors import UserError
-from mambapose_ros.types import PersonKeypoints
+from mambapose_ros.types import Frame, PersonKeypoints
+from mambapose_ros.weights import WeightsError
 
 
 class KeypointDetector(Protocol):
-    """Finds people. May use earlier images to find them sooner, so images come in order."""
+    """Finds people. May use earlier images to find them sooner, so frames come in order."""
 
-    def __call__(self, image: np.ndarray) -> tuple[PersonKeypoints, ...]:
-        """(H, W, 3) uint8 RGB -> the people in it, Human3.6M-17 joints in its pixels, without ids."""
+    def __call__(self, frame: Frame) -> tuple[PersonKeypoints, ...]:
+        """The people in a frame, Human3.6M-17 joints in the pixels of its image, without ids."""
 
     def reset(self) -> None:
         """Forget earlier images: what comes next does not follow them."""
@@ -30,25 +30,60 @@ class DetectorUnavailable(UserError):
 
 
 # name -> "module:class"; imported when asked for, since each brings a heavy library.
-DETECTORS = {"mediapipe": "mambapose_ros.perception.keypoints.mediapipe:MediaPipeDetector"}
+DETECTORS: Mapping[str, str] = MappingProxyType(
+    {
+        "mediapipe": "mambapose_ros.perception.keypoints.mediapipe:MediaPipeDetector",
+        "vitpose": "mambapose_ros.perception.keypoints.vitpose:VitPoseDetector",
+        "keypoint_rcnn": "mambapose_ros.perception.keypoints.keypoint_rcnn:KeypointRCNNDetector",
+        "external": "mambapose_ros.perception.keypoints.external:ExternalKeypoints",
+        "ground_truth": "mambapose_ros.perception.keypoints.ground_truth:GroundTruthKeypoints",
+    }
+)
+
+IMAGE_DETECTORS = tuple(name for name in DETECTORS if name not in ("external", "ground_truth"))
+"""Those that look at images; the others are given what they answer."""
+
+LICENCES: Mapping[str, str] = MappingProxyType(
+    {
+        "mediapipe": "code and model Apache-2.0; the model comes with the wheel",
+        "vitpose": "code and models Apache-2.0; trained on COCO (annotations CC BY 4.0), to find people also on "
+        "Objects365, and the plus models also on data for research only",
+        "keypoint_rcnn": "code BSD-3-Clause; model trained on COCO (annotations CC BY 4.0)",
+        "external": "none of its own: that of the node which makes the keypoints",
+        "ground_truth": "Apache-2.0, a part of this package",
+    }
+)
+"""name -> terms of its code and model, and of the data that the model was trained on."""
 
 
-def make_detector(name: str) -> KeypointDetector:
+def make_detector(name: str, max_people: int = 4, device: str = "cpu", **options: Any) -> KeypointDetector:
     """The front end of that name.
 
+    Args:
+        name: a key of ``DETECTORS``.
+        max_people: most people that it looks for.
+        device: where its networks run, "cpu" or "cuda", as ``resolve_device`` gives it. MediaPipe has the CPU only.
+        options: further arguments of the front end's class, such as ``weights``.
+
     Raises:
-        ValueError: for an unknown name.
-        DetectorUnavailable: when what it needs is not installed.
+        ValueError: for an unknown name, or ``max_people`` below 1.
+        DetectorUnavailable: when what it needs is not on this machine.
     """
     if name not in DETECTORS:
         raise ValueError(f"expected detector to be one of {sorted(DETECTORS)}, got {name!r}")
+    if max_people < 1:
+        raise ValueError(f"expected max_people of 1 or more, got {max_people}")
     module, _, attribute = DETECTORS[name].partition(":")
-    factory: Callable[[], KeypointDetector] = getattr(import_module(module), attribute)
     try:
-        return factory()
+        factory: Callable[..., KeypointDetector] = getattr(import_module(module), attribute)
+        return factory(max_people=max_people, device=device, **options)
     except ImportError as error:
-        others = sorted(set(DETECTORS) - {name}) or ["none in this version"]
-        raise DetectorUnavailable(
-            f"detector {name!r} cannot run here: {error}. MediaPipe has builds for Python 3.10-3.12 on x86-64; "
-            f"front ends that remain: {', '.join(others)}"
-        ) from error
+        reason = f"detector {name!r} cannot run here: {error}."
+        if name == "mediapipe":
+            reason += " MediaPipe has builds for Python 3.10-3.12 on x86-64;"
+        else:
+            reason += " Install it with pip, or `make build` in a checkout;"
+        others = ", ".join(sorted(set(DETECTORS) - {name}))
+        raise DetectorUnavailable(f"{reason} front ends that remain: {others}") from error
+    except WeightsError as error:
+        raise DetectorUnavailable(f"detector {name!r} cannot run here: {error}. mediapipe needs no download") from error

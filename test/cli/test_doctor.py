@@ -1,0 +1,22 @@
+import os
+import subprocess
+import sys
+
+from mambapose_ros.weights import MODELS
+
+DOCTOR = [sys.executable, "-c", "import sys; from mambapose_ros.cli.main import main; sys.exit(main(['doctor']))"]
+
+
+def test_models_and_what_a_download_would_add_are_listed(tmp_path):
+    """On a machine with empty caches, whose RAFT is damaged."""
+    broken = tmp_path / "hub" / "checkpoints" / "raft_small_C_T_V2-01064c6d.pth"
+    broken.parent.mkdir(parents=True)
+    broken.write_bytes(b"not this")
+    machine = {**os.environ, "HF_HOME": str(tmp_path), "TORCH_HOME": str(tmp_path), "COLUMNS": "250"}
+    told = subprocess.run(DOCTOR, cwd="/", env=machine, capture_output=True, text=True, timeout=120, check=True).stdout
+    rows = {name: next(line for line in told.splitlines() if f" model {name} " in line) for name in MODELS}
+    assert "not here, 21 MB" in rows["raft-large"]
+    assert "unusable" in rows["raft-small"]
+    assert "damaged" in rows["raft-small"]
+    last = told.rstrip().splitlines()[-1]
+    assert last.startswith("`mambapose download raft-small depth-anything-v2-small")
