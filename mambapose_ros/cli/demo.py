@@ -16,6 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--source", default="synthetic:walk", help="FILE, FOLDER, INDEX of a webcam, or synthetic[:MOTION]"
     )
     parser.add_argument("--camera-info", default="", help="YAML that camera_calibration wrote")
+    parser.add_argument("--weights", default="", help="name or file of the lifter; without, pose_node's own")
     parser.add_argument("--seconds", type=positive_seconds, default=15.0, help="how long (%(default)s)")
     parser.add_argument("--output", type=Path, default=Path("demo"), help="folder for the results (%(default)s)")
 
@@ -26,4 +27,12 @@ def run(arguments: argparse.Namespace) -> int:
         raise UserError("rclpy is not installed: source a ROS 2 installation, or use `make demo` in a checkout")
     from mambapose_ros.nodes.demo import DemoOptions, run_demo
 
-    return run_demo(DemoOptions(arguments.source, arguments.seconds, arguments.output, arguments.camera_info))
+    return run_demo(
+        DemoOptions(
+            source=arguments.source,
+            seconds=arguments.seconds,
+            output=arguments.output,
+            camera_info=arguments.camera_info,
+            weights=arguments.weights,
+        )
+    )

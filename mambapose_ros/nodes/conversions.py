@@ -13,7 +13,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, RegionOfInterest
 from std_msgs.msg import Header
 
 from mambapose_ros.geometry import DISTORTION_COEFFICIENTS, Camera, CameraError
-from mambapose_ros.image_encoding import check_image, decode_compressed, decode_image
+from mambapose_ros.image_encoding import ImageError, check_image, decode_compressed, decode_image
 from mambapose_ros.msg import (
     Joint3D,
     Keypoint2D,
@@ -34,6 +34,16 @@ SCALE_SOURCES = {
     "depth_sensor": Skeleton.SCALE_DEPTH_SENSOR,
     "ground_truth": Skeleton.SCALE_GROUND_TRUTH,
 }
+
+TRACKING_STATES = {
+    "tentative": Skeleton.TRACKING_TENTATIVE,
+    "tracked": Skeleton.TRACKING_TRACKED,
+    "predicted": Skeleton.TRACKING_PREDICTED,
+    "lost": Skeleton.TRACKING_LOST,
+}
+
+DEPTH_ENCODINGS = {"16UC1": "u2", "32FC1": "f4"}
+"""Encodings of depth images (REP-118): millimetres, 0 = not measured; and metres, NaN = not measured."""
 
 
 def stamp_to_ns(stamp: Time) -> int:
@@ -114,6 +124,32 @@ def compressed_to_rgb(message: CompressedImage) -> np.ndarray:
     return decode_compressed(message.data, message.format)
 
 
+def depth_to_metres(message: Image) -> np.ndarray:
+    """(H, W) float32 metres of a depth image (REP-118); NaN = not measured.
+
+    Raises:
+        ImageError: when the message is no depth image.
+    """
+    if message.encoding not in DEPTH_ENCODINGS:
+        raise ImageError(
+            "unknown encoding",
+            f"expected a depth image as {' (mm) or '.join(DEPTH_ENCODINGS)} (m), got {message.encoding!r}",
+        )
+    dtype = np.dtype(DEPTH_ENCODINGS[message.encoding]).newbyteorder(">" if message.is_bigendian else "<")
+    height, width, step = message.height, message.width, message.step
+    if not (height and width):
+        raise ImageError("empty image", f"expected at least one pixel, got {width}x{height}")
+    if step < width * dtype.itemsize:
+        raise ImageError("wrong step", f"expected a step of {width * dtype.itemsize} bytes or more, got {step}")
+    if len(message.data) < height * step:
+        raise ImageError("truncated data", f"expected {height * step} bytes, got {len(message.data)}")
+    rows = np.frombuffer(message.data, np.uint8, height * step).reshape(height, step)[:, : width * dtype.itemsize]
+    values = np.ascontiguousarray(rows).view(dtype)
+    metres = values.astype(np.float32) * np.float32(1e-3 if dtype.kind == "u" else 1.0)
+    metres[~(np.isfinite(metres) & (metres > 0))] = np.nan
+    return metres
+
+
 def rgb_to_image(image: np.ndarray, header: Header) -> Image:
     """Message of an image (H, W, 3) uint8 RGB."""
     height, width = image.shape[:2]
@@ -167,7 +203,7 @@ def camera_to_info(camera: Camera, header: Header) -> CameraInfo:
 
 
 def keypoints_to_msg(frame: Seen, people: Sequence[PersonKeypoints]) -> PersonKeypointsArray:
-    """The message of the people in an image."""
+    """The message of the people in an image; those who are lost are not in it."""
     camera = frame.camera
     return PersonKeypointsArray(
         header=frame_header(frame),
@@ -185,6 +221,7 @@ def keypoints_to_msg(frame: Seen, people: Sequence[PersonKeypoints]) -> PersonKe
                 ],
             )
             for person in people
+            if person.state != "lost"
         ],
     )
 
@@ -218,26 +255,28 @@ def skeletons_to_msg(
         skeletons=[
             Skeleton(
                 id=skeleton.id,
-                tracking_state=Skeleton.TRACKING_TRACKED,
+                tracking_state=TRACKING_STATES[skeleton.state],
                 confidence=float(skeleton.confidence.mean()),
                 scale_source=SCALE_SOURCES[skeleton.scale_source],
                 intrinsics_assumed=frame.camera.assumed,
                 roi=regions.get(skeleton.id, RegionOfInterest()),
-                joints=[
-                    _joint(position, float(confidence))
-                    for position, confidence in zip(skeleton.joints, skeleton.confidence, strict=True)
-                ],
+                joints=[_joint(skeleton, index) for index in range(len(JOINT_NAMES))],
             )
             for skeleton in skeletons
         ],
     )
 
 
-def _joint(position: np.ndarray, confidence: float) -> Joint3D:
+def _joint(skeleton: Skeleton3D, index: int) -> Joint3D:
+    position, confidence = skeleton.joints[index], float(skeleton.confidence[index])
+    velocity = np.full(3, np.nan) if skeleton.velocity is None else skeleton.velocity[index]
     joint = Joint3D(confidence=confidence)
     joint.position.x, joint.position.y, joint.position.z = (float(value) for value in position)
-    joint.velocity.x = joint.velocity.y = joint.velocity.z = math.nan
-    joint.covariance[0] = -1.0
+    joint.velocity.x, joint.velocity.y, joint.velocity.z = (float(value) for value in velocity)
+    if skeleton.covariance is None or not np.isfinite(skeleton.covariance[index]).all():
+        joint.covariance[0] = -1.0
+    else:
+        joint.covariance = skeleton.covariance[index].astype(np.float32).reshape(-1)
     if not np.isfinite(position).all():
         joint.state = Joint3D.STATE_MISSING
     else:

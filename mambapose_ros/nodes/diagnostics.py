@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
@@ -11,47 +12,105 @@ from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 from mambapose_ros.nodes.statistics import StreamStatistics
 
 
-def pose_status(
+def stream_status(
     *,
     name: str,
+    expects: str,
     state: str,
+    error: str,
     statistics: StreamStatistics,
-    camera_problem: str,
+    resting: str,
+    cut_off: Sequence[str],
+    problems: Sequence[str],
     timeout_s: float,
+    max_age_s: float,
     values: Mapping[str, Any],
 ) -> DiagnosticStatus:
-    """The status of a node that turns images into people.
+    """The status of a node that turns messages into others.
 
     Args:
         name: of the status.
+        expects: what the node takes in, as in "no image came yet".
         state: lifecycle state; anything but "active" is a warning, so that a node that was never started is noticed.
+        error: why the last transition failed; empty when it did not.
         statistics: of its frames.
-        camera_problem: why its intrinsics are assumed; empty when they are known.
-        timeout_s: seconds without an image until it warns.
+        resting: why nothing is to be done; empty when something is.
+        cut_off: nodes that it is not connected to although their topics have the same name, and why.
+        problems: what makes results worse than they could be.
+        timeout_s: seconds without a message until it is stale, or with nothing but failures until that is an error.
+        max_age_s: seconds that results may be old.
         values: more to show.
     """
-    level, message = _level(state, statistics, camera_problem, timeout_s)
-    figures: dict[str, Any] = {name: round(value, 2) for name, value in statistics.summary().items()}
+    summary = statistics.summary()
+    problems = [*cut_off, *problems, *_age_problems(summary, max_age_s)]
+    level, message = _level(expects, state, error, statistics, resting, cut_off, problems, timeout_s)
     dropped = statistics.dropped()
-    reasons = {f"dropped: {reason}": count for reason, count in dropped.items()}
-    shown = {"state": state, **figures, "dropped": sum(dropped.values()), **reasons, **values}
+    shown = {
+        "state": state,
+        **{figure: round(value, 2) for figure, value in summary.items()},
+        "dropped": sum(dropped.values()),
+        **{f"dropped: {reason}": count for reason, count in dropped.items()},
+        **values,
+    }
     return DiagnosticStatus(
         level=level,
         name=name,
         message=message,
-        hardware_id="camera",
         values=[KeyValue(key=key, value=str(value)) for key, value in shown.items()],
     )
 
 
-def _level(state: str, statistics: StreamStatistics, camera_problem: str, timeout_s: float) -> tuple[bytes, str]:
+def _level(
+    expects: str,
+    state: str,
+    error: str,
+    statistics: StreamStatistics,
+    resting: str,
+    cut_off: Sequence[str],
+    problems: Sequence[str],
+    timeout_s: float,
+) -> tuple[bytes, str]:
     if state != "active":
-        return DiagnosticStatus.WARN, f"the node is {state}: activate it (ros2 lifecycle set ... activate)"
+        if error:
+            return DiagnosticStatus.ERROR, f"the node is {state}: {error}"
+        steps = {"unconfigured": "configure and activate it", "inactive": "activate it"}.get(state, "start it anew")
+        return DiagnosticStatus.WARN, f"the node is {state}: {steps} (ros2 lifecycle set, or autostart:=true)"
+    silence = float("inf") if statistics.last_received is None else time.monotonic() - statistics.last_received
+    if silence > timeout_s and cut_off:
+        return DiagnosticStatus.ERROR, "; ".join(cut_off)
     if statistics.last_received is None:
-        return DiagnosticStatus.WARN, "no image came yet: is the camera running, and its topic remapped to this one?"
-    silence = time.monotonic() - statistics.last_received
+        return DiagnosticStatus.WARN, f"no {expects} came yet: does its publisher run, on the topic of this node?"
     if silence > timeout_s:
-        return DiagnosticStatus.STALE, f"no image for {silence:.1f} s"
-    if camera_problem:
-        return DiagnosticStatus.WARN, f"intrinsics assumed: {camera_problem}"
+        return DiagnosticStatus.STALE, f"no {expects} for {silence:.1f} s"
+    if resting and not cut_off:  # who is cut off may be the one who wants to listen
+        return DiagnosticStatus.OK, f"resting: {resting}"
+    failing = statistics.failing()
+    if failing is not None and failing[0] > timeout_s:
+        return DiagnosticStatus.ERROR, f"no result for {failing[0]:.1f} s: {failing[1]}"
+    if problems:
+        return DiagnosticStatus.WARN, "; ".join(problems)
     return DiagnosticStatus.OK, "running"
+
+
+def _age_problems(summary: Mapping[str, float], max_age_s: float) -> list[str]:
+    """What is wrong with how old results are."""
+    age_s = summary.get("age_p95_ms", 0.0) * 1e-3
+    if abs(age_s) <= max_age_s:
+        return []
+    if age_s < 0.0:
+        return [f"images are stamped {-age_s:.1f} s ahead of this node's clock: are the hosts' clocks set?"]
+    return [
+        f"results are {age_s:.1f} s old, more than {max_age_s:g}: stages too slow for this machine, hosts with "
+        "different clocks, or a recording without use_sim_time"
+    ]
+
+
+def gpu_memory_mb() -> dict[str, float]:
+    """GPU memory of this process in MB, as torch holds it; empty without torch or a GPU."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_initialized():
+        return {}
+    return {
+        "gpu_memory_mb": round(torch.cuda.memory_allocated() / 1e6, 1),
+        "gpu_memory_reserved_mb": round(torch.cuda.memory_reserved() / 1e6, 1),
+    }

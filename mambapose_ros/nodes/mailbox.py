@@ -1,4 +1,4 @@
-"""A place for one message between two threads: the newest wins."""
+"""A place for messages between two threads: the newest wins."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ T = TypeVar("T")
 
 
 class Mailbox(Generic[T]):
-    """Holds the newest item until it is taken; latency cannot grow, because nothing queues."""
+    """Holds the newest item of each sender until it is taken; latency cannot grow, because nothing queues."""
 
     def __init__(self) -> None:
         self._condition = threading.Condition()
-        self._item: T | None = None
+        self._items: dict[str, T] = {}
         self._closed = False
 
-    def put(self, item: T) -> bool:
-        """Leave an item; returns True when it took the place of one that nobody had taken."""
+    def put(self, item: T, sender: str = "") -> bool:
+        """Leave an item; returns True when it took the place of one of the same sender that nobody had taken."""
         with self._condition:
-            replaced = self._item is not None
-            self._item = item
+            replaced = self._items.pop(sender, None) is not None
+            self._items[sender] = item
             self._condition.notify()
             return replaced
 
-    def take(self) -> T | None:
-        """Wait for an item and take it; None once the mailbox is closed."""
+    def take(self) -> tuple[T, ...] | None:
+        """Wait for an item and take all that are there, oldest first; None once the mailbox is closed."""
         with self._condition:
-            self._condition.wait_for(lambda: self._item is not None or self._closed)
-            item, self._item = self._item, None
-            return None if self._closed else item
+            self._condition.wait_for(lambda: self._items or self._closed)
+            items, self._items = tuple(self._items.values()), {}
+            return None if self._closed else items
 
     def close(self) -> None:
         """Wake whoever waits; nothing is given out any more."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +22,7 @@ class ParameterSpec:
         description: one line.
         choices: allowed strings; empty = any.
         range: allowed numbers, both ends included; None = any.
+        changeable: it may change while the node runs.
     """
 
     name: str
@@ -28,6 +30,7 @@ class ParameterSpec:
     description: str
     choices: tuple[str, ...] = ()
     range: tuple[float, float] | None = field(default=None)
+    changeable: bool = False
 
     @property
     def _takes_integers(self) -> bool:
@@ -46,11 +49,25 @@ class ParameterSpec:
             )
         return f"expected a value of type {kind}, for example {self.default!r}"
 
+    def check(self, value: Any) -> Any:
+        """The value, as the type it is meant to have.
+
+        Raises:
+            ParameterError: when it is of another type, out of range or not among the choices.
+        """
+        if self._takes_integers and type(value) is int:
+            value = type(self.default)(value)
+        allowed = type(value) is type(self.default) and (not self.choices or value in self.choices)
+        if not allowed or (self.range is not None and not self.range[0] <= value <= self.range[1]):
+            raise ParameterError(f"parameter {self.name}: got {value!r}; {self.expectation}")
+        return value
+
     def descriptor(self) -> ParameterDescriptor:
         """What ``ros2 param describe`` shows, and rclpy enforces."""
-        descriptor = ParameterDescriptor(name=self.name, description=self.description, read_only=True)
-        # `rate:=10` and `source:=0` are meant as 10.0 and "0"; the value is checked and converted here instead.
-        descriptor.dynamic_typing = self._takes_integers
+        descriptor = ParameterDescriptor(name=self.name, description=self.description, read_only=not self.changeable)
+        # The value is checked here instead: `rate:=10` and `source:=0` are meant as 10.0 and "0", and rclpy refuses
+        # another type without saying of which parameter, and which it should be.
+        descriptor.dynamic_typing = self._takes_integers or self.changeable
         if self.choices:
             descriptor.additional_constraints = f"one of: {', '.join(self.choices)}"
         if self.range is not None and isinstance(self.default, int):
@@ -69,10 +86,15 @@ class ParameterError(UserError):
 def declare_parameters(node: Node, specs: tuple[ParameterSpec, ...]) -> dict[str, Any]:
     """Declare all; returns their values.
 
+    A value given for a name that no parameter has is warned of.
+
     Raises:
         ParameterError: when a value given at start is of another type, out of range or not among the choices.
     """
-    return {spec.name: _declare(node, spec) for spec in specs}
+    values = {spec.name: _declare(node, spec) for spec in specs}
+    for warning in _unknown(node):
+        node.get_logger().warning(warning)
+    return values
 
 
 def _declare(node: Node, spec: ParameterSpec) -> Any:
@@ -80,10 +102,20 @@ def _declare(node: Node, spec: ParameterSpec) -> Any:
         value = node.declare_parameter(spec.name, spec.default, spec.descriptor()).value
     except Exception as error:  # rclpy raises several unrelated types here
         raise ParameterError(f"parameter {spec.name}: {error}; {spec.expectation}") from error
-    if spec._takes_integers and type(value) is int:
-        value = type(spec.default)(value)
-    if type(value) is not type(spec.default) or (spec.choices and value not in spec.choices):
-        raise ParameterError(f"parameter {spec.name}: got {value!r}; {spec.expectation}")
-    if spec.range is not None and not spec.range[0] <= value <= spec.range[1]:
-        raise ParameterError(f"parameter {spec.name}: got {value!r}; {spec.expectation}")
-    return value
+    return spec.check(value)
+
+
+def _unknown(node: Node) -> list[str]:
+    """What is wrong with values given at start for names that the node does not declare.
+
+    rclpy keeps them for a later declaration and says nothing, so that a misspelt name has no effect.
+    """
+    given = getattr(node, "_parameter_overrides", {})  # not public; without it, nobody is warned
+    unknown = [name for name in given if not node.has_parameter(name) and not name.startswith("qos_overrides.")]
+    names = [name for name in node.get_parameters_by_prefix("") if "." not in name]
+    warnings = []
+    for name in unknown:
+        close = difflib.get_close_matches(name, names, 1)
+        hint = f"did you mean {close[0]}?" if close else f"it has {', '.join(sorted(names))}"
+        warnings.append(f"parameter {name} is not one of this node's and has no effect; {hint}")
+    return warnings

@@ -1,6 +1,19 @@
-"""Quality of service of this package's topics (REP-2003)."""
+"""Quality of service of this package's topics (REP-2003), and who it keeps apart."""
 
-from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
+from __future__ import annotations
+
+from typing import Any
+
+from rclpy.node import Node
+from rclpy.publisher import Publisher
+from rclpy.qos import (
+    QoSCompatibility,
+    QoSProfile,
+    ReliabilityPolicy,
+    qos_check_compatible,
+    qos_profile_sensor_data,
+)
+from rclpy.subscription import Subscription
 
 IMAGE_INPUT = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 """Matches every camera driver, reliable or not; one deep, because only the newest image is of use."""
@@ -11,3 +24,46 @@ IMAGE_OUTPUT = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 """Reliable, so that RViz and image_view, which ask for it, connect."""
 
 RESULT_OUTPUT = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
+
+
+def cut_off_publishers(node: Node, subscription: Subscription) -> list[str]:
+    """Who publishes to a subscription's topic and is not heard, and why."""
+    publishers, subscribers = _endpoints(node, subscription.topic_name)
+    return [
+        f"{subscription.topic_name}: {_full_name(other)} publishes it and is not heard: {reason}"
+        for ours in _of(node, subscribers)
+        for other in publishers
+        if (reason := _mismatch(other, ours, other=other, ours=ours))
+    ]
+
+
+def cut_off_subscribers(node: Node, publisher: Publisher) -> list[str]:
+    """Who subscribes to a publisher's topic and hears nothing, and why."""
+    publishers, subscribers = _endpoints(node, publisher.topic_name)
+    return [
+        f"{publisher.topic_name}: {_full_name(other)} subscribes to it and hears nothing: {reason}"
+        for ours in _of(node, publishers)
+        for other in subscribers
+        if (reason := _mismatch(ours, other, other=other, ours=ours))
+    ]
+
+
+def _endpoints(node: Node, topic: str) -> tuple[list, list]:
+    return node.get_publishers_info_by_topic(topic), node.get_subscriptions_info_by_topic(topic)
+
+
+def _of(node: Node, infos: list) -> list:
+    """The endpoint of a node itself: as the graph knows it, with what its profile leaves to the middleware."""
+    return [info for info in infos if _full_name(info) == node.get_fully_qualified_name()][:1]
+
+
+def _mismatch(publisher: Any, subscription: Any, *, other: Any, ours: Any) -> str:
+    """Why an endpoint of the same topic does not connect to ours; empty when it does."""
+    if other.topic_type != ours.topic_type:
+        return f"its type is {other.topic_type}, expected {ours.topic_type}"
+    compatibility, reason = qos_check_compatible(publisher.qos_profile, subscription.qos_profile)
+    return reason.strip("; ") if compatibility == QoSCompatibility.ERROR else ""
+
+
+def _full_name(info: Any) -> str:
+    return f"{info.node_namespace.rstrip('/')}/{info.node_name}"

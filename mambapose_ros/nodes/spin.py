@@ -14,6 +14,7 @@ from rclpy.node import Node
 from rclpy.timer import Timer
 
 from mambapose_ros.errors import UserError
+from mambapose_ros.nodes.memory import share_one_arena
 
 
 class ClosableNode(Protocol):
@@ -35,6 +36,7 @@ def spin_node(factory: Callable[[], ClosableNode]) -> int:
     Returns:
         The exit status: 1 when the node cannot start, with the reason in one line, or has given up.
     """
+    share_one_arena()
     try:
         rclpy.init(args=sys.argv)
     except RuntimeError as error:  # of what rcl makes of the command line

@@ -20,6 +20,7 @@ class StreamStatistics:
         self._received: deque[float] = deque()
         self._results: deque[tuple[float, float, dict[str, float]]] = deque()
         self._dropped: Counter[str] = Counter()
+        self._failing: tuple[float, str] | None = None
         self.last_received: float | None = None
         """time.monotonic() of the newest frame."""
 
@@ -28,11 +29,19 @@ class StreamStatistics:
         with self._lock:
             self.last_received = time.monotonic()
             self._received.append(self.last_received)
+            self._forget_old()
 
     def record_dropped(self, reason: str) -> int:
-        """A frame gives no result; returns how many did for this reason."""
+        """A frame gives no result, as it should be; returns how many did for this reason."""
         with self._lock:
             self._dropped[reason] += 1
+            return self._dropped[reason]
+
+    def record_failed(self, reason: str) -> int:
+        """A frame gives no result, and should have; returns how many did for this reason."""
+        with self._lock:
+            self._dropped[reason] += 1
+            self._failing = (self._failing[0] if self._failing else time.monotonic(), reason)
             return self._dropped[reason]
 
     def dropped(self) -> dict[str, int]:
@@ -40,19 +49,23 @@ class StreamStatistics:
         with self._lock:
             return dict(self._dropped)
 
+    def failing(self) -> tuple[float, str] | None:
+        """For how many seconds frames have failed without a result between them, and why the last one did; None when
+        the last one gave a result."""
+        with self._lock:
+            return None if self._failing is None else (time.monotonic() - self._failing[0], self._failing[1])
+
     def record_result(self, age_s: float, stage_ms: dict[str, float]) -> None:
         """A result went out, ``age_s`` seconds after its image was taken."""
         with self._lock:
             self._results.append((time.monotonic(), age_s, stage_ms))
+            self._failing = None
+            self._forget_old()
 
     def summary(self) -> dict[str, float]:
         """Rates in Hz, ages and stages in ms, over the last ``WINDOW_S`` seconds; empty stages are left out."""
         with self._lock:
-            start = time.monotonic() - WINDOW_S
-            while self._received and self._received[0] < start:
-                self._received.popleft()
-            while self._results and self._results[0][0] < start:
-                self._results.popleft()
+            self._forget_old()
             received, results = list(self._received), list(self._results)
         figures = {
             "rate_in_hz": _rate(received),
@@ -66,6 +79,13 @@ class StreamStatistics:
                     np.median([stages[stage] for _, _, stages in results if stage in stages])
                 )
         return figures
+
+    def _forget_old(self) -> None:
+        start = time.monotonic() - WINDOW_S
+        while self._received and self._received[0] < start:
+            self._received.popleft()
+        while self._results and self._results[0][0] < start:
+            self._results.popleft()
 
 
 def _rate(moments: list[float]) -> float:

@@ -15,6 +15,7 @@ from mambapose_ros.nodes.conversions import (
     camera_from_info,
     camera_to_info,
     compressed_to_rgb,
+    depth_to_metres,
     frame_header,
     image_to_rgb,
     keypoints_from_msg,
@@ -159,3 +160,61 @@ def test_skeletons_describe_themselves():
     assert sent.joints[3].state == Joint3D.STATE_MISSING
     assert np.isnan(sent.joints[3].position.y)
     assert sent.joints[1].covariance[0] == -1
+    assert np.isnan(sent.joints[1].velocity.x)
+    assert sent.tracking_state == Skeleton.TRACKING_TRACKED
+
+
+def test_skeletons_carry_velocity_covariance_and_state():
+    velocity, covariance = np.arange(51.0).reshape(17, 3), np.arange(153.0).reshape(17, 3, 3)
+    covariance[4] = np.nan
+    skeleton = Skeleton3D("p7", np.ones((17, 3)), np.ones(17), "learned", covariance, velocity, "predicted")
+    (sent,) = skeletons_to_msg(FRAME, [skeleton]).skeletons
+    assert sent.tracking_state == Skeleton.TRACKING_PREDICTED
+    assert sent.scale_source == Skeleton.SCALE_LEARNED
+    assert (sent.joints[2].velocity.x, sent.joints[2].velocity.y, sent.joints[2].velocity.z) == (6.0, 7.0, 8.0)
+    assert sent.joints[2].covariance.tolist() == list(range(18, 27))
+    assert sent.joints[4].covariance[0] == -1
+
+
+def test_people_who_are_lost_are_in_no_image():
+    lost = PersonKeypoints(np.full((17, 2), np.nan), np.zeros(17), "p1", "lost")
+    assert [person.id for person in keypoints_to_msg(FRAME, [lost, *people()]).people] == ["p7"]
+    gone = Skeleton3D("p1", np.full((17, 3), np.nan), np.zeros(17), "none", state="lost")
+    (sent,) = skeletons_to_msg(FRAME, [gone], [lost]).skeletons
+    assert sent.tracking_state == Skeleton.TRACKING_LOST
+    assert {joint.state for joint in sent.joints} == {Joint3D.STATE_MISSING}
+
+
+@given(st.sampled_from(["16UC1", "32FC1"]), st.booleans(), st.integers(0, 5), st.integers(0, 99))
+def test_depth_of_either_encoding_is_metres(encoding, is_bigendian, padding, seed):
+    rng = np.random.default_rng(seed)
+    millimetres = rng.integers(0, 65_536, (5, 7))
+    millimetres[0, :3] = 0
+    metres = np.where(millimetres > 0, millimetres * 1e-3, np.nan)
+    stored = millimetres.astype("u2") if encoding == "16UC1" else metres.astype("f4")
+    rows = stored.astype(stored.dtype.newbyteorder(">" if is_bigendian else "<")).view(np.uint8).reshape(5, -1)
+    data = np.pad(rows, ((0, 0), (0, padding)), constant_values=255).tobytes()
+    message = Image(
+        encoding=encoding, width=7, height=5, step=rows.shape[1] + padding, is_bigendian=is_bigendian, data=data
+    )
+    np.testing.assert_allclose(depth_to_metres(message), metres, rtol=1e-6)
+
+
+def test_what_is_no_distance_is_no_measurement():
+    values = np.array([[0.0, -1.0, np.inf, -np.inf, np.nan, 2.5]], "<f4")
+    depth = depth_to_metres(Image(encoding="32FC1", width=6, height=1, step=24, data=values.tobytes()))
+    np.testing.assert_array_equal(depth, [[np.nan] * 5 + [2.5]])
+
+
+@pytest.mark.parametrize(
+    ("message", "cause"),
+    [
+        (Image(encoding="rgb8", width=2, height=1, step=6, data=bytes(6)), "unknown encoding: .*16UC1.*32FC1.*'rgb8'"),
+        (Image(encoding="16UC1"), "empty image"),
+        (Image(encoding="16UC1", width=2, height=2, step=3, data=bytes(6)), "wrong step: .* 4 bytes .* got 3"),
+        (Image(encoding="32FC1", width=2, height=2, step=8, data=bytes(15)), "truncated data: .* 16 bytes, got 15"),
+    ],
+)
+def test_what_is_no_depth_image_is_refused(message, cause):
+    with pytest.raises(ImageError, match=cause):
+        depth_to_metres(message)

@@ -1,15 +1,26 @@
+import importlib.util
+import math
+import os
 import time
 
 import numpy as np
+import psutil
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
-from mambapose_ros.msg import PersonKeypointsArray, Skeleton, SkeletonArray
+from mambapose_ros.msg import Joint3D, PersonKeypointsArray, Skeleton, SkeletonArray
+from rcl_interfaces.msg import SetParametersResult
+from rcl_interfaces.srv import SetParameters
+from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from ros_harness import NodeProcess
+from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
+from std_srvs.srv import Trigger
+from tiny_lifter import WINDOW, save_tiny_lifter
+from visualization_msgs.msg import Marker, MarkerArray
 
 from mambapose_ros.nodes.conversions import (
     camera_to_info,
@@ -20,12 +31,14 @@ from mambapose_ros.nodes.conversions import (
     rgb_to_image,
     stamp_to_ns,
 )
+from mambapose_ros.nodes.dense_maps import depth_from_image, depth_to_image
 from mambapose_ros.skeleton import JOINT_NAMES
 from mambapose_ros.synthetic import SyntheticScene
 
 FRAME_NS = 33_333_333
 SCENE = SyntheticScene(motion="idle", people=1, seed=0, width=320, height=240, fps=30.0)
 TRUTH = SCENE.render(0)
+ANY_AGE = {"max_age": 3600.0}  # stamps of these tests jump about
 NOBODY = np.full((240, 320, 3), 128, np.uint8)
 
 
@@ -90,10 +103,30 @@ class Camera:
         return next((value.value for value in status.values if value.key == key), None) if status else None
 
 
+def call(camera: Camera, service_type: type, name: str, request):
+    """A service of this camera's pose_node."""
+    listener = camera.listener
+    client = listener.node.create_client(service_type, f"{camera.namespace}/pose_node/{name}")
+    listener.spin_until(client.service_is_ready, f"service {name}")
+    future = client.call_async(request)
+    listener.spin_until(future.done, f"an answer of {name}")
+    return future.result()
+
+
+def change_state(camera: Camera, transition: int) -> bool:
+    request = ChangeState.Request(transition=Transition(id=transition))
+    return call(camera, ChangeState, "change_state", request).success
+
+
 @pytest.fixture(scope="module")
-def pose_node():
+def weights(tmp_path_factory):
+    return save_tiny_lifter(tmp_path_factory.mktemp("weights") / "tiny.safetensors")
+
+
+@pytest.fixture(scope="module")
+def pose_node(weights):
     """One process for the tests that leave it running."""
-    with NodeProcess("pose_node", "/shared_pose_node", timeout=0.5) as node:
+    with NodeProcess("pose_node", "/shared_pose_node", **ANY_AGE, timeout=0.5, weights=weights, window=WINDOW) as node:
         yield node
 
 
@@ -141,7 +174,7 @@ def test_bad_images_are_dropped_counted_and_reported_and_good_ones_go_on(camera,
     camera.send_until(
         lambda: BAD_IMAGES[cause], lambda: camera.value(f"dropped: {cause}"), f"diagnostics count {cause}"
     )
-    assert f"frame dropped (1 so far): {cause}: " in pose_node.output()
+    assert f"image dropped (1 so far): {cause}: " in pose_node.output()
     camera.results.clear()
     camera.send_image_until(TRUTH.image, lambda: camera.results, "a result after bad images")
 
@@ -183,7 +216,7 @@ def test_stamps_that_jump_start_anew_without_using_ids_again(camera):
     def newest_id():
         return camera.results[-1].people[0].id if camera.results and camera.results[-1].people else None
 
-    for jump_ns in (0, -30_000_000_000, 60_000_000_000, -FRAME_NS):
+    for jump_ns in (0, -30_000_000_000, 60_000_000_000, -10 * FRAME_NS):
         camera.stamp_ns += jump_ns
         camera.send_image_until(TRUTH.image, lambda: newest_id() not in {None, *seen}, f"a new id after {jump_ns} ns")
         seen.add(newest_id())
@@ -223,7 +256,7 @@ def test_cameras_of_either_reliability_connect(listener, pose_node, reliability)
 
 
 def test_compressed_images(listener):
-    with NodeProcess("pose_node", "/compressed", image_transport="compressed", flow="off"):
+    with NodeProcess("pose_node", "/compressed", image_transport="compressed", flow="off", weights=""):
         camera = Camera(listener, "/compressed", compressed=True)
         camera.connect()
         camera.send_until(
@@ -237,32 +270,305 @@ def test_compressed_images(listener):
 
 
 def test_a_node_that_does_not_start_by_itself_says_so_and_can_be_led_through_its_states(listener):
-    with NodeProcess("pose_node", "/led", autostart=False) as node:
+    with NodeProcess("pose_node", "/led", autostart=False, weights="") as node:
         camera = Camera(listener, "/led")
         listener.spin_until(lambda: camera.status() and "unconfigured" in camera.status().message, "a warning")
         assert camera.status().level == DiagnosticStatus.WARN
 
-        def call(service_type, name, request):
-            client = listener.node.create_client(service_type, f"/led/pose_node/{name}")
-            listener.spin_until(client.service_is_ready, f"service {name}")
-            future = client.call_async(request)
-            listener.spin_until(future.done, f"an answer of {name}")
-            return future.result()
-
-        def change(transition: int) -> bool:
-            return call(ChangeState, "change_state", ChangeState.Request(transition=Transition(id=transition))).success
-
         for _ in range(2):
-            assert change(Transition.TRANSITION_CONFIGURE)
-            assert change(Transition.TRANSITION_ACTIVATE)
+            assert change_state(camera, Transition.TRANSITION_CONFIGURE)
+            assert change_state(camera, Transition.TRANSITION_ACTIVATE)
             camera.connect()
             camera.results.clear()
             camera.send_image_until(TRUTH.image, lambda: camera.results, "a result")
-            assert change(Transition.TRANSITION_DEACTIVATE)
-            assert change(Transition.TRANSITION_CLEANUP)
+            assert change_state(camera, Transition.TRANSITION_DEACTIVATE)
+            assert change_state(camera, Transition.TRANSITION_CLEANUP)
             listener.spin_until(lambda: camera.images.get_subscription_count() == 0, "the subscription is closed")
-        assert call(GetState, "get_state", GetState.Request()).current_state.label == "unconfigured"
+        assert call(camera, GetState, "get_state", GetState.Request()).current_state.label == "unconfigured"
         assert node.stop() == 0
+
+
+def test_people_are_published_in_space_and_as_markers(camera):
+    skeletons = camera.listener.hear(SkeletonArray, "/shared_pose_node/skeletons")
+    markers = camera.listener.hear(MarkerArray, "/shared_pose_node/markers")
+
+    def tracked() -> list[Skeleton]:
+        newest = skeletons[-1].skeletons if skeletons else []
+        return [skeleton for skeleton in newest if skeleton.tracking_state == Skeleton.TRACKING_TRACKED]
+
+    camera.send_image_until(
+        TRUTH.image,
+        lambda: markers and tracked() and math.isfinite(tracked()[0].joints[3].velocity.x),
+        "somebody in space, with a velocity",
+    )
+    (skeleton,) = tracked()
+    assert skeleton.scale_source == Skeleton.SCALE_LEARNED
+    assert skeleton.roi.width > 0
+    for joint in skeleton.joints[1:]:
+        assert joint.state == Joint3D.STATE_MEASURED
+        assert joint.position.z > 1.0
+        assert joint.covariance[0] > 0
+        assert joint.covariance[0] == joint.covariance[4] == joint.covariance[8]
+    shown = {marker.ns for message in markers for marker in message.markers if marker.action == Marker.ADD}
+    assert {f"{skeleton.id}/joints", f"{skeleton.id}/bones"} <= shown
+
+
+def set_parameter(camera: Camera, name: str, value) -> SetParametersResult:
+    """As ``ros2 param set``."""
+    request = SetParameters.Request(parameters=[Parameter(name, value=value).to_parameter_msg()])
+    return call(camera, SetParameters, "set_parameters", request).results[0]
+
+
+def test_flow_is_turned_off_and_on_while_the_node_runs(camera):
+    def people_and_flow() -> bool:
+        return bool(camera.results and camera.results[-1].people and camera.value("flow_ms"))
+
+    camera.send_image_until(TRUTH.image, people_and_flow, "somebody, and flow")
+    ids = {person.id for person in camera.results[-1].people}
+    assert set_parameter(camera, "flow", "off").successful
+    camera.send_image_until(
+        TRUTH.image, lambda: camera.value("flow") == "off" and camera.value("flow_ms") is None, "no flow any more"
+    )
+    assert set_parameter(camera, "flow", "dis").successful
+    camera.send_image_until(TRUTH.image, people_and_flow, "flow again")
+    assert {person.id for person in camera.results[-1].people} == ids
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("flow", "magic", "expected one of dis"),
+        ("depth", "magic", "expected one of off, sensor"),
+        ("depth", 3, "got 3; expected one of off, sensor"),
+        ("max_people", 0, "max_people"),
+        ("window", 5, "read-only"),
+    ],
+)
+def test_what_cannot_be_changed_is_refused_with_the_reason(camera, name, value, reason):
+    result = set_parameter(camera, name, value)
+    assert not result.successful
+    assert reason in result.reason
+    camera.results.clear()
+    camera.send_image_until(TRUTH.image, lambda: camera.results, "a result all the same")
+
+
+def test_a_depth_sensor_gives_the_scale_and_millimetres_called_metres_are_suspected(listener, weights):
+    with NodeProcess("pose_node", "/measuring", **ANY_AGE, weights=weights, window=WINDOW):
+        camera = Camera(listener, "/measuring")
+        skeletons = listener.hear(SkeletonArray, "/measuring/skeletons")
+        depths = listener.node.create_publisher(Image, "/measuring/depth", 1)
+        camera.connect()
+        assert set_parameter(camera, "depth", "sensor").successful
+        listener.spin_until(lambda: depths.get_subscription_count() > 0, "pose_node subscribes to depth")
+        info = camera_to_info(TRUTH.camera, Header())
+
+        def send(encoding: str, dtype: str, scale: float):
+            camera.infos.publish(info)
+            values = np.round(scale * TRUTH.depth, 3).astype(dtype)
+            header = camera.header()
+            step = values.itemsize * values.shape[1]
+            height, width = values.shape
+            depths.publish(
+                Image(header=header, encoding=encoding, width=width, height=height, step=step, data=values.tobytes())
+            )
+            return rgb_to_image(TRUTH.image, header)
+
+        def measured(minimum: int):
+            newest = skeletons[-1].skeletons if skeletons else []
+            return [s for s in newest if s.scale_source == Skeleton.SCALE_DEPTH_SENSOR][minimum - 1 :]
+
+        camera.send_until(lambda: send("16UC1", "<u2", 1e3), lambda: measured(1), "somebody measured in millimetres")
+        (skeleton,) = measured(1)
+        assert skeleton.joints[0].position.z == pytest.approx(TRUTH.joints[0, 0, 2], abs=0.2)
+        assert not skeleton.intrinsics_assumed
+        camera.send_until(
+            lambda: send("32FC1", "<f4", 1e3),
+            lambda: camera.status() and "look like millimetres" in camera.status().message,
+            "the suspicion in the diagnostics",
+        )
+        assert camera.level() == DiagnosticStatus.WARN
+        camera.send_until(
+            lambda: send("32FC1", "<f4", 1.0), lambda: camera.level() == DiagnosticStatus.OK, "OK with metres"
+        )
+
+
+@pytest.fixture
+def tf_type():
+    return pytest.importorskip("tf2_msgs.msg", reason="TF: tf2_msgs is not on PyPI; it comes with ROS").TFMessage
+
+
+def test_people_are_in_tf_as_they_are_in_skeletons(listener, weights, tf_type):
+    with NodeProcess("pose_node", "/framing", weights=weights, window=WINDOW, tf_joints=True):
+        camera = Camera(listener, "/framing")
+        skeletons = listener.hear(SkeletonArray, "/framing/skeletons", 100)
+        transforms = listener.hear(tf_type, "/tf", 100)
+        camera.connect()
+
+        def both():
+            places = {stamp_to_ns(m.header.stamp): m.skeletons for m in skeletons if m.skeletons}
+            frames = [t for m in transforms for t in m.transforms if "body_" in t.child_frame_id]
+            return [(t, places[stamp]) for t in frames if (stamp := stamp_to_ns(t.header.stamp)) in places]
+
+        camera.send_image_until(TRUTH.image, lambda: len(both()) > 17, "people in skeletons and in TF")
+    for transform, people in both():
+        assert transform.header.frame_id == "optical"
+        _, name, *joint = transform.child_frame_id.split("_", 2)
+        (person,) = (p for p in people if p.id == name)
+        place = person.joints[JOINT_NAMES.index(joint[0]) if joint else 0].position
+        t = transform.transform.translation
+        assert (t.x, t.y, t.z) == pytest.approx((place.x, place.y, place.z), abs=1e-6)
+    assert {t.child_frame_id for t, _ in both()} >= {"body_p1", "body_p1_left_knee"}
+
+
+TF2_ROS = """
+from geometry_msgs.msg import Quaternion, Transform, TransformStamped, Vector3
+
+class Buffer:
+    def lookup_transform(self, target_frame, source_frame, time, timeout):
+        if (target_frame, source_frame) != ("map", "optical"):
+            raise LookupError(f"{source_frame} is not connected to {target_frame}")
+        # The camera looks along x of the map, 1 m above its origin.
+        turn = Quaternion(x=-0.5, y=0.5, z=-0.5, w=0.5)
+        return TransformStamped(transform=Transform(translation=Vector3(z=1.0), rotation=turn))
+
+    def clear(self):
+        pass
+
+class TransformListener:
+    def __init__(self, buffer, node):
+        pass
+
+    def unregister(self):
+        pass
+"""
+"""What tf2_ros would know of one camera; for machines without it."""
+
+
+@pytest.fixture
+def tf2_ros(tmp_path, monkeypatch):
+    if importlib.util.find_spec("tf2_ros"):
+        pytest.skip("a stand-in for tf2_ros: the real one is here")
+    (tmp_path / "tf2_ros.py").write_text(TF2_ROS)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+
+
+def test_skeletons_are_published_in_the_frame_asked_for(listener, weights, tf2_ros):
+    given = {**ANY_AGE, "weights": weights, "window": WINDOW}
+    with NodeProcess("pose_node", "/mapping", **given, target_frame="map"):
+        camera = Camera(listener, "/mapping")
+        skeletons = listener.hear(SkeletonArray, "/mapping/skeletons")
+        camera.connect()
+
+        def tracked() -> list[SkeletonArray]:
+            state = Skeleton.TRACKING_TRACKED
+            return [m for m in skeletons if m.skeletons and m.skeletons[0].tracking_state == state]
+
+        message = camera.send_image_until(TRUTH.image, tracked, "people")[-1]
+    assert message.header.frame_id == "map"
+    # In the camera's frame z is the distance, x to the right and y down.
+    pelvis = message.skeletons[0].joints[0].position
+    right, down, distance = TRUTH.joints[0, 0]
+    assert pelvis.x == pytest.approx(distance, rel=0.3)
+    assert pelvis.y == pytest.approx(-right, abs=0.3)
+    assert pelvis.z == pytest.approx(1.0 - down, abs=0.3)
+
+
+def test_a_transform_that_is_not_known_keeps_skeletons_back_and_is_reported(listener, weights, tf2_ros):
+    with NodeProcess("pose_node", "/lost", **ANY_AGE, weights=weights, window=WINDOW, target_frame="moon"):
+        camera = Camera(listener, "/lost")
+        skeletons = listener.hear(SkeletonArray, "/lost/skeletons")
+        camera.connect()
+        camera.send_image_until(
+            TRUTH.image,
+            lambda: camera.status() and "optical is not connected to moon" in camera.status().message,
+            "the reason in the diagnostics",
+        )
+    assert not skeletons
+    assert camera.results  # keypoints need no transform
+
+
+@pytest.mark.skipif(importlib.util.find_spec("tf2_ros") is not None, reason="what happens without tf2_ros: it is here")
+def test_without_tf2_ros_a_target_frame_cannot_be_configured(listener):
+    with NodeProcess("pose_node", "/mapless", weights="", target_frame="map") as node:
+        camera = Camera(listener, "/mapless")
+        listener.spin_until(lambda: camera.level() == DiagnosticStatus.ERROR, "ERROR in the diagnostics")
+        assert "install ros-$ROS_DISTRO-tf2-ros-py" in camera.status().message
+        assert node.running
+
+
+def test_depth_aligned_is_metres_of_the_image_while_somebody_subscribes(listener, weights):
+    with NodeProcess("pose_node", "/aligning", **ANY_AGE, weights=weights, window=WINDOW, depth="sensor"):
+        camera = Camera(listener, "/aligning")
+        depths = listener.node.create_publisher(Image, "/aligning/depth", 1)
+        aligned = listener.hear(Image, "/aligning/depth_aligned")
+        camera.connect()
+        measured = TRUTH.depth.astype("<f4")
+        measured[:20] = 0.0  # not measured, as some drivers say it
+
+        def send():
+            depths.publish(depth_to_image(measured, camera.header()))
+            return rgb_to_image(TRUTH.image, camera.header())
+
+        camera.send_until(send, lambda: aligned, "an aligned depth image")
+    message = aligned[-1]
+    assert (message.encoding, message.header.frame_id) == ("32FC1", "optical")
+    values = depth_from_image(message)
+    assert np.isnan(values[:20]).all()
+    known = np.isfinite(TRUTH.depth[20:])
+    np.testing.assert_allclose(values[20:][known], TRUTH.depth[20:][known], rtol=1e-6)
+
+
+def test_reset_gives_people_new_ids(camera):
+    def newest_id():
+        return camera.results[-1].people[0].id if camera.results and camera.results[-1].people else None
+
+    camera.send_image_until(TRUTH.image, newest_id, "somebody")
+    before = newest_id()
+    assert call(camera, Trigger, "reset", Trigger.Request()).success
+    camera.send_image_until(TRUTH.image, lambda: newest_id() not in (None, before), "a new id")
+
+
+def test_simulated_time_ages_results_and_a_loop_starts_anew(listener):
+    clock = listener.node.create_publisher(Clock, "/clock", 10)
+    with NodeProcess("pose_node", "/simulated", weights="", use_sim_time=True):
+        camera = Camera(listener, "/simulated")
+        camera.connect()
+        camera.stamp_ns = 100 * 10**9  # of a recording, long ago
+
+        def send():
+            clock.publish(Clock(clock=ns_to_stamp(camera.stamp_ns + 20_000_000)))
+            return rgb_to_image(TRUTH.image, camera.header())
+
+        def fresh():
+            return camera.value("age_p50_ms") and abs(float(camera.value("age_p50_ms"))) < 200.0
+
+        camera.send_until(send, lambda: fresh() and camera.results[-1].people, "fresh results by simulated time")
+        first = camera.results[-1].people[0].id
+        camera.stamp_ns = 100 * 10**9
+        camera.send_until(
+            send, lambda: camera.results[-1].people and camera.results[-1].people[0].id != first, "a new id in the loop"
+        )
+
+
+def resident_mb(process: NodeProcess) -> float:
+    return psutil.Process(process.pid).memory_info().rss / 1e6
+
+
+def test_memory_returns_after_rounds_of_configuring_and_cleaning_up(listener, weights):
+    """Few rounds; benchmarks/lifecycle.py does twenty."""
+    with NodeProcess("pose_node", "/rounds", autostart=False, **ANY_AGE, weights=weights, window=WINDOW) as node:
+        camera = Camera(listener, "/rounds")
+        levels = []
+        for _ in range(4):
+            for transition in (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE):
+                assert change_state(camera, transition)
+            camera.connect()
+            camera.results.clear()
+            camera.send_image_until(TRUTH.image, lambda: len(camera.results) > 5, "results")
+            for transition in (Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_CLEANUP):
+                assert change_state(camera, transition)
+            levels.append(resident_mb(node))
+    assert levels[-1] < 1.05 * levels[0], levels
 
 
 def test_with_weights_skeletons_carry_the_stamp_of_the_image_that_they_are_about(listener, shared):
@@ -293,7 +599,8 @@ def test_weights_that_are_not_there_leave_the_node_unconfigured_with_the_reason(
     ("parameters", "expected"),
     [
         ({"detector": "magic"}, "expected one of mediapipe"),
-        ({"flow": "magic"}, "expected one of dis, off"),
+        ({"flow": "magic"}, "expected one of dis"),
+        ({"depth": "magic"}, "expected one of off, sensor"),
         ({"max_people": 0}, "1 to 32"),
         ({"image_transport": 3}, "image_transport"),
     ],

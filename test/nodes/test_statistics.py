@@ -39,3 +39,28 @@ def test_dropped_frames_are_counted_by_reason():
 
 def test_nothing_happened_yet(clock):
     assert StreamStatistics().summary() == {"rate_in_hz": 0.0, "rate_out_hz": 0.0}
+
+
+def test_failures_count_from_the_first_without_a_result_between_them(clock):
+    figures = StreamStatistics()
+    assert figures.failing() is None
+    figures.record_failed("bad")
+    clock.now += 3.0
+    assert figures.record_failed("worse") == 1
+    assert figures.failing() == (3.0, "worse")
+    figures.record_dropped("newer came first")  # no failure
+    assert figures.failing() == (3.0, "worse")
+    figures.record_result(0.0, {})
+    assert figures.failing() is None
+    assert figures.dropped() == {"bad": 1, "worse": 1, "newer came first": 1}
+
+
+def test_what_is_long_ago_is_not_kept(clock):
+    figures = StreamStatistics()
+    for _ in range(10_000):
+        clock.now += 0.01
+        figures.record_received()
+        figures.record_result(0.0, {})
+    kept = int(statistics.WINDOW_S / 0.01) + 1
+    assert len(figures._received) <= kept
+    assert len(figures._results) <= kept

@@ -1,0 +1,88 @@
+"""What nodes have in common that take a camera's images in."""
+
+from __future__ import annotations
+
+import numpy as np
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from mambapose_ros.geometry import Camera, CameraError
+from mambapose_ros.nodes import qos
+from mambapose_ros.nodes.conversions import camera_from_info, compressed_to_rgb, image_to_rgb, stamp_to_ns
+from mambapose_ros.nodes.parameters import ParameterSpec
+from mambapose_ros.nodes.processing_node import PROCESSING_PARAMETERS, ProcessingNode
+from mambapose_ros.types import Frame
+
+IMAGE_PARAMETERS = (
+    *PROCESSING_PARAMETERS,
+    ParameterSpec("image_transport", "raw", "subscribe image or image/compressed", choices=("raw", "compressed")),
+)
+
+
+class ImageNode(ProcessingNode):
+    """Subscribes ``image`` (or ``image/compressed``) and ``camera_info``; a subclass processes frames.
+
+    Args:
+        name: of the node.
+        specs: its parameters, ``IMAGE_PARAMETERS`` among them.
+    """
+
+    expects = "image"
+
+    def __init__(self, name: str, specs: tuple[ParameterSpec, ...]) -> None:
+        super().__init__(name, specs)
+        self._camera: Camera | None = None
+        self._camera_info_problem = ""
+        self._camera_problem = ""
+
+    # --- for subclasses -------------------------------------------------------------------------------------------
+
+    def process_frame(self, frame: Frame) -> None:
+        """Work on the next frame, as ``process`` does."""
+        raise NotImplementedError
+
+    def depth_of(self, stamp_ns: int, camera: Camera) -> np.ndarray | None:
+        """(H, W) float32 metres that a depth camera measured with the image of this stamp; None = nothing."""
+        return None
+
+    # --- input ----------------------------------------------------------------------------------------------------
+
+    def open_inputs(self) -> None:
+        """Subscribe image and intrinsics."""
+        compressed = self.parameters["image_transport"] == "compressed"
+        image_type, topic = (CompressedImage, "image/compressed") if compressed else (Image, "image")
+        self.create_input(CameraInfo, "camera_info", self._on_camera_info, qos.CAMERA_INFO_INPUT)
+        self.create_input(image_type, topic, self.submit, qos.IMAGE_INPUT)
+
+    def process(self, items: tuple[Image | CompressedImage, ...]) -> None:
+        """Turn the newest image into a frame."""
+        message = items[-1]
+        image = compressed_to_rgb(message) if isinstance(message, CompressedImage) else image_to_rgb(message)
+        camera = self._camera_of(image.shape[1], image.shape[0])
+        stamp_ns = stamp_to_ns(message.header.stamp)
+        depth = self.depth_of(stamp_ns, camera)
+        self.process_frame(Frame(stamp_ns, message.header.frame_id, image, camera, depth))
+
+    def problems(self) -> list[str]:
+        """That intrinsics are assumed."""
+        return [f"intrinsics assumed: {self._camera_problem}"] if self._camera_problem else []
+
+    def _on_camera_info(self, message: CameraInfo) -> None:
+        try:
+            self._camera, self._camera_info_problem = camera_from_info(message), ""
+        except CameraError as error:
+            self._camera, self._camera_info_problem = None, str(error)
+
+    def _camera_of(self, width: int, height: int) -> Camera:
+        """The intrinsics that came, if they are for images of this size; else assumed ones."""
+        camera = self._camera
+        if camera is None:
+            self._camera_problem = self._camera_info_problem or "no camera_info came yet"
+        elif (camera.width, camera.height) != (width, height):
+            self._camera_problem = (
+                f"expected a camera_info for {width}x{height}, the image's size, got {camera.width}x{camera.height}"
+            )
+        else:
+            self._camera_problem = ""
+            return camera
+        self.warn("camera_info", f"{self._camera_problem}; assuming a field of view instead")
+        return Camera.from_fov(width, height, assumed=True)

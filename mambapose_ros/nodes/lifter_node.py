@@ -1,0 +1,283 @@
+"""People in space, from keypoints, flow and depth that other processes made, of one camera or several."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CameraInfo, Image, TimeReference
+
+from mambapose_ros.errors import UserError
+from mambapose_ros.geometry import Camera
+from mambapose_ros.image_encoding import ImageError
+from mambapose_ros.msg import PersonKeypointsArray
+from mambapose_ros.nodes import qos
+from mambapose_ros.nodes.conversions import keypoints_from_msg, keypoints_to_msg
+from mambapose_ros.nodes.dense_maps import depth_topic
+from mambapose_ros.nodes.lifter_inputs import Intrinsics, JoinedMessages, LifterInputs
+from mambapose_ros.nodes.parameters import ParameterSpec
+from mambapose_ros.nodes.processing_node import PROCESSING_PARAMETERS, ProcessingNode
+from mambapose_ros.nodes.skeleton_output import SKELETON_PARAMETERS, SkeletonOutput
+from mambapose_ros.nodes.spin import spin_node, steady_timer
+from mambapose_ros.perception.depth import DEPTHS
+from mambapose_ros.perception.device import DEVICES
+from mambapose_ros.perception.pipeline import PipelineOptions, discontinuity, prepare_torch
+from mambapose_ros.perception.tracker import Tracker
+
+PARAMETERS = (
+    *PROCESSING_PARAMETERS,
+    *SKELETON_PARAMETERS,
+    ParameterSpec("cameras", [""], "namespaces of the cameras, below the node's own; one empty name = that itself"),
+    ParameterSpec("flow", True, "whether keypoints are joined with the topics flow and flow/since"),
+    ParameterSpec("depth", "off", "what makes the topic depth or inverse_depth to join", choices=tuple(DEPTHS)),
+    ParameterSpec("join_timeout", 0.1, "seconds that keypoints wait for flow and depth", range=(0.0, 0.5)),
+    ParameterSpec("max_people", 4, "people to follow; the most confident ones if more", range=(1, 32), changeable=True),
+    ParameterSpec("weights", "mambapose-xs", "name or file of the lifter"),
+    ParameterSpec("window", 27, "frames that the lifter sees", range=(1, 243)),
+    ParameterSpec("lookahead", 0, "frames that skeletons lie back; more is more accurate, and later", range=(0, 121)),
+    ParameterSpec("flip_average", False, "average 3D over the mirror image: somewhat more accurate, twice the cost"),
+    ParameterSpec("device", "auto", "where networks run; auto = a GPU when there is one", choices=DEVICES),
+    ParameterSpec("threads", 1, "of networks on the CPU; more are faster on idle cores only", range=(1, 256)),
+)
+
+PARTNER_INPUT = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
+"""Large messages in many pieces: unreliably sent, the loss of one piece loses all."""
+
+WAITING_FRAMES = 3
+"""Of each camera, that wait while others are lifted: several are ready at once when their partners were late."""
+
+POLL_S = 0.02
+"""How often it is looked whether a wait has been long enough."""
+
+
+class LifterNode(ProcessingNode):
+    """For each camera, subscribes ``keypoints``, ``camera_info``, ``flow`` with ``flow/since`` and ``depth`` (of
+    networks that give no metres ``inverse_depth``), joined by exact stamp; publishes ``skeletons``, ``markers``, TF and
+    ``keypoints/tracked``: the same people with ids, and those who are hidden for a moment.
+
+    Each camera has a tracker and a memory of its own; the network is shared. With several cameras, ids begin with the
+    camera's number (c0p1), since nobody knows who is the same in two of them.
+    """
+
+    expects = "keypoints"
+
+    def __init__(self) -> None:
+        super().__init__("lifter_node", PARAMETERS)
+        names = [name.strip("/") for name in self.parameters["cameras"]]
+        if not names or len(set(names)) < len(names):
+            raise UserError(f"parameter cameras: got {names}; expected one or more different names, for example ['']")
+        marks = [f"c{number}" for number in range(len(names))] if len(names) > 1 else [""]
+        self._cameras = [self._make_camera(name, mark) for name, mark in zip(names, marks, strict=True)]
+        self._count = 0
+        steady_timer(self, POLL_S, self._poll)
+
+    def _make_camera(self, name: str, mark: str) -> _Camera:
+        prefix = f"{name}/" if name else ""
+        return _Camera(
+            name=name,
+            prefix=prefix,
+            mark=mark,
+            intrinsics=Intrinsics(),
+            tracked_output=self.create_output(PersonKeypointsArray, f"{prefix}keypoints/tracked", qos.RESULT_OUTPUT),
+            output=SkeletonOutput(self, prefix),
+        )
+
+    # --- states ---------------------------------------------------------------------------------------------------
+
+    def load(self) -> None:
+        """Load the network, and make a tracker and a lifter for each camera."""
+        from mambapose_ros.perception.lifter import Lifter
+        from mambapose_ros.perception.lifting_networks import load_lifting_network
+        from mambapose_ros.weights import locate
+
+        given = self.parameters
+        device = prepare_torch(PipelineOptions(device=given["device"], threads=given["threads"]))
+        network = load_lifting_network(locate(given["weights"]), given["flip_average"], device)
+        for camera in self._cameras:
+            camera.tracker = Tracker(max_people=given["max_people"])
+            camera.lifter = Lifter(network, given["window"], given["lookahead"])
+            camera.output.load()
+        self.get_logger().info(f"configured with {given}; lifter: {self._cameras[0].lifter.description}")
+
+    def unload(self) -> None:
+        """Give back the network."""
+        for camera in self._cameras:
+            camera.last = camera.tracker = camera.lifter = None
+            camera.output.unload()
+
+    def forget(self) -> None:
+        """Start anew: people get new ids."""
+        for camera in self._cameras:
+            camera.forget()
+
+    def open_inputs(self) -> None:
+        """Subscribe what is to be joined."""
+        depth = self.parameters["depth"]
+        partners = (*(["flow"] if self.parameters["flow"] else []), *(["depth"] if depth != "off" else []))
+        for index, camera in enumerate(self._cameras):
+            prefix = camera.prefix
+            inputs = LifterInputs(partners, self.parameters["join_timeout"], self._hand_over, index)
+            camera.inputs = inputs
+            self.create_input(CameraInfo, f"{prefix}camera_info", camera.intrinsics.put, qos.CAMERA_INFO_INPUT)
+            if "depth" in partners:
+                profile = qos.IMAGE_INPUT if depth == "sensor" else PARTNER_INPUT
+                self.create_input(Image, f"{prefix}{depth_topic(depth)}", inputs.put_depth, profile)
+            if "flow" in partners:
+                put_flow = self._reporting(inputs.put_flow)
+                self.create_input(TimeReference, f"{prefix}flow/since", put_flow, PARTNER_INPUT)
+                self.create_input(Image, f"{prefix}flow", put_flow, PARTNER_INPUT)
+            self.create_input(PersonKeypointsArray, f"{prefix}keypoints", inputs.put_keypoints, PARTNER_INPUT)
+
+    def prepare(self, values: dict[str, Any], parameters: dict[str, Any]) -> list[Callable[[], None]]:
+        """Follow more people, or fewer."""
+
+        def change() -> None:
+            for camera in self._cameras:
+                camera.tracker.max_people = parameters["max_people"]
+
+        return [change] if "max_people" in values else []
+
+    # --- input ----------------------------------------------------------------------------------------------------
+
+    def _reporting(self, put: Callable[[Any], None]) -> Callable[[Any], None]:
+        """The callback, with what is wrong with a message said instead of raised."""
+
+        def callback(message: Any) -> None:
+            try:
+                put(message)
+            except ImageError as error:
+                self.warn(error.cause, f"flow not used: {error}")
+
+        return callback
+
+    def _hand_over(self, messages: JoinedMessages) -> None:
+        # Each place holds the newest; so a few frames of a camera wait, and latency does not grow.
+        self._count += 1
+        self.submit(messages, f"{messages.camera} {self._count % WAITING_FRAMES}")
+
+    def _poll(self) -> None:
+        for camera in self._cameras:
+            if self.active and camera.inputs is not None:
+                camera.inputs.poll()
+
+    # --- work -----------------------------------------------------------------------------------------------------
+
+    def process(self, items: tuple[JoinedMessages, ...]) -> None:
+        """Lift the frames that wait; a bad one does not keep the others from it."""
+        for messages in items:
+            try:
+                self._lift(self._cameras[messages.camera], messages)
+            except ValueError as error:
+                self.fail(getattr(error, "cause", "bad keypoints"), str(error))
+
+    def _lift(self, camera: _Camera, messages: JoinedMessages) -> None:
+        message = messages.keypoints
+        found = keypoints_from_msg(message)
+        intrinsics = camera.intrinsics.at(message.image_width, message.image_height)
+        if camera.intrinsics.problem:
+            self.warn(
+                f"{camera.name} camera_info", f"{camera.prefix}camera_info: {camera.intrinsics.problem}; assuming"
+            )
+        image = _SeenImage(messages.stamp_ns, message.header.frame_id, intrinsics)
+        if reason := discontinuity(camera.last, image):
+            self.warn(f"{camera.name} {reason}", f"{reason}: starting anew, people get new ids")
+            camera.forget()
+            if reason == "stamp ran backwards":
+                camera.output.forget_transforms()
+        flow = messages.flow_since(camera.last.stamp_ns if camera.last else None)
+        depth = self._depth_of(messages)
+        camera.last = image
+
+        stage_ms: dict[str, float] = {}
+        start = time.perf_counter()
+        people = tuple(
+            replace(person, id=f"{camera.mark}{person.id}") for person in camera.tracker(image.stamp_ns, found, flow)
+        )
+        stage_ms["tracker"] = (time.perf_counter() - start) * 1e3
+        start = time.perf_counter()
+        lifted = camera.lifter(image, people, flow, depth)
+        stage_ms["lifter"] = (time.perf_counter() - start) * 1e3
+        if camera.tracked_output.get_subscription_count() > 0:
+            camera.tracked_output.publish(keypoints_to_msg(image, people))
+        self.record_result(image.stamp_ns, stage_ms)
+        if lifted is not None:
+            camera.output.publish(lifted)
+
+    def _depth_of(self, messages: JoinedMessages):
+        try:
+            return messages.depth_map(self.parameters["depth"])
+        except ImageError as error:
+            self.warn(error.cause, f"depth not used: {error}")
+            return None
+
+    # --- reports --------------------------------------------------------------------------------------------------
+
+    def problems(self) -> list[str]:
+        """Intrinsics or partners that are missing."""
+        problems = []
+        for camera in self._cameras:
+            if camera.intrinsics.problem:
+                problems.append(f"{camera.prefix}camera_info: intrinsics assumed: {camera.intrinsics.problem}")
+            if camera.output.problem:
+                problems.append(f"{camera.prefix}skeletons not published: {camera.output.problem}")
+            silent = camera.inputs.join.silent if camera.inputs else ()
+            problems += [f"no {camera.prefix}{name} in time: lifting without" for name in silent]
+        return problems
+
+    def figures(self) -> dict[str, Any]:
+        """What is followed, and what was not there in time."""
+        figures: dict[str, Any] = {}
+        for camera in self._cameras:
+            figures.update({f"{camera.prefix}{name}": value for name, value in camera.output.figures().items()})
+            if camera.inputs is not None:
+                join = camera.inputs.join
+                figures.update({f"{camera.prefix}{name} missing": count for name, count in join.missing.items()})
+                figures.update({f"{camera.prefix}{name} late": count for name, count in join.late.items()})
+        if self._cameras[0].lifter is not None:
+            figures["lifter"] = self._cameras[0].lifter.description
+        return figures
+
+
+@dataclass(frozen=True)
+class _SeenImage:
+    """What is known here of an image."""
+
+    stamp_ns: int
+    frame_id: str
+    camera: Camera
+
+
+@dataclass
+class _Camera:
+    """One camera: what comes of it, what is remembered, where results go.
+
+    Attributes:
+        prefix: of its topics.
+        mark: of its people's ids; those of several cameras meet in TF, and in RViz.
+        last: the image lifted last.
+    """
+
+    name: str
+    prefix: str
+    mark: str
+    intrinsics: Intrinsics
+    output: SkeletonOutput
+    tracked_output: Any
+    inputs: LifterInputs | None = None
+    tracker: Any = None
+    lifter: Any = None
+    last: _SeenImage | None = None
+
+    def forget(self) -> None:
+        """What comes next does not follow what came."""
+        self.last = None
+        self.tracker.reset()
+        self.lifter.reset()
+
+
+def main() -> int:
+    """Run the node until it is told to stop; returns the exit status."""
+    return spin_node(LifterNode)
