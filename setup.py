@@ -22,5 +22,8 @@ setup(
     version=version,
     packages=find_packages(include=["mambapose_ros", "mambapose_ros.*"]),
     ext_modules=[scan_kernels],
+    package_data={"mambapose_ros.weights": ["*.safetensors", "*.md"]},
+    # `mambapose bag` writes messages without ROS; colcon installs them to the same place.
+    data_files=[("share/mambapose_ros/msg", sorted(str(path) for path in Path("msg").glob("*.msg")))],
     include_package_data=False,  # the sources of the kernels are for the sdist
 )

@@ -110,7 +110,7 @@ make_environment() {
 
 build_package() {
   local stamp=install/.built-from wanted
-  wanted=$(route; find CMakeLists.txt package.xml cmake config msg mambapose_ros -type f \
+  wanted=$(route; find CMakeLists.txt package.xml cmake config launch msg mambapose_ros -type f \
     -not -name '*.pyc' -print0 | sort -z | xargs -0 sha256sum)
   if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ]; then
     return

@@ -1,6 +1,8 @@
 """The repository's own statements agree with each other, and the package is tested as installed."""
 
+import ast
 import re
+import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -44,3 +46,44 @@ def test_every_dependency_of_a_message_is_declared():
     declared = {element.text for element in manifest.iter("depend")}
     used = {package for path in MESSAGES for package in re.findall(r"^(\w+)/", path.read_text(), re.MULTILINE)}
     assert used - {"mambapose_ros"} <= declared
+
+
+# Import name -> rosdep key, of what is no ROS package.
+KEYS = {
+    "cv2": "python3-opencv",
+    "mediapipe": "python3-mediapipe-pip",
+    "numpy": "python3-numpy",
+    "rich": "python3-rich",
+    "tf2_ros": "tf2_ros_py",
+    "scipy": "python3-scipy",
+    "torch": "python3-torch",
+    "torchvision": "python3-torchvision",
+    "yaml": "python3-yaml",
+}
+OPTIONAL = {"cv_bridge"}  # used where it is installed, and there is something else where it is not
+
+
+def imports_of(path: Path) -> set[str]:
+    """Top-level packages that a file imports, anywhere in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add(node.module.partition(".")[0])
+    return found - set(sys.stdlib_module_names) - {"mambapose_ros"} - OPTIONAL
+
+
+@pytest.mark.parametrize(
+    "path", sorted([*ROOT.glob("mambapose_ros/nodes/*.py"), *ROOT.glob("launch/*.py")]), ids=lambda path: path.name
+)
+def test_everything_that_the_ros_side_imports_is_declared(path):
+    manifest = ElementTree.parse(ROOT / "package.xml").getroot()
+    declared = {element.text for tag in ("depend", "exec_depend") for element in manifest.iter(tag)}
+    assert {KEYS.get(name, name) for name in imports_of(path)} <= declared
+
+
+def test_every_node_with_a_main_is_installed_as_an_executable():
+    listed = re.search(r"foreach\(node ([\w ]+)\)", (ROOT / "CMakeLists.txt").read_text())[1].split()
+    nodes = ROOT / "mambapose_ros" / "nodes"
+    assert sorted(listed) == sorted(path.stem for path in nodes.glob("*_node.py") if "def main(" in path.read_text())
