@@ -17,9 +17,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", required=True, help="folder of .npz motion capture")
     parser.add_argument("--output", required=True, help="folder for weights, checkpoint and curves")
     parser.add_argument("--size", default="XS", help="XS for CPUs, S for GPUs (%(default)s)")
+    parser.add_argument("--init", default="", metavar="FILE", help="weights to begin with (default: random ones)")
     parser.add_argument("--minutes", type=float, default=0.0, help="wall-clock budget")
     parser.add_argument("--steps", type=int, default=0, help="budget of optimisation steps")
     parser.add_argument("--batch-frames", type=int, default=512, help="frames per step (%(default)s)")
+    parser.add_argument("--learning-rate", type=float, default=3e-3, help="at its highest (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of everything random (%(default)s)")
     parser.add_argument("--workers", type=int, default=1, help="processes that make windows (%(default)s)")
     parser.add_argument("--device", default="auto", choices=DEVICES, help="where to train (%(default)s)")
@@ -38,9 +40,11 @@ def run(arguments: argparse.Namespace) -> int:
         data=arguments.data,
         output=arguments.output,
         size=arguments.size,
+        init=arguments.init,
         steps=arguments.steps,
         minutes=arguments.minutes,
         batch_frames=arguments.batch_frames,
+        learning_rate=arguments.learning_rate,
         seed=arguments.seed,
         workers=arguments.workers,
         device=resolve_device(arguments.device, torch.cuda.is_available()),

@@ -124,6 +124,12 @@ def save_mambapose(model: MambaPose, path: str | PathLike[str], recipe: str = ""
     save_file(tensors, path, metadata={"mambapose": json.dumps(shape), "recipe": recipe})
 
 
+def read_recipe(path: str | PathLike[str]) -> str:
+    """What ``save_mambapose`` was told of how the network in a file was trained; JSON from ``mambapose train``."""
+    with safe_open(path, framework="pt") as file:
+        return file.metadata()["recipe"]
+
+
 def load_mambapose(path: str | PathLike[str], scan_backend: str = "auto") -> MambaPose:
     """Read a network that ``save_mambapose`` wrote.
 

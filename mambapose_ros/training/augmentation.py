@@ -11,7 +11,7 @@ from mambapose_ros.skeleton import FLIP, JOINT_INDEX, JOINT_NAMES, NUM_JOINTS
 from mambapose_ros.training.kinematics import heading, to_bones, to_joints, yaw_rotation
 from mambapose_ros.training.motion import Motion
 
-CHILD_SHARE = 0.2
+CHILD_SHARE = 0.1
 CHILD_STATURE = (0.55, 0.85)
 """Range of children's stature over the recorded adult's: about three to twelve years."""
 

@@ -167,12 +167,12 @@ class Detections:
     Attributes:
         rays: (B, F, 17, 2) float32 on the plane z = 1; where confidence is 0 they mean nothing.
         confidence: (B, F, 17) float32 in [0, 1]; 0 = missing.
-        off: (B, F, 17) float32 distance from the joint that it means, metres at the joint's depth; swaps not counted.
+        swapped: (B, F) bool, left and right of the whole body are exchanged.
     """
 
     rays: np.ndarray
     confidence: np.ndarray
-    off: np.ndarray
+    swapped: np.ndarray
 
 
 def choose_families(rng: np.random.Generator, people: int) -> np.ndarray:
@@ -217,7 +217,7 @@ def detect(
     swapped = _swapped(rng, body, interval)
     rays[swapped] = rays[swapped][:, list(FLIP)]
     confidence[swapped] = confidence[swapped][:, list(FLIP)]
-    return Detections(rays, confidence, off * body.joints[..., 2])
+    return Detections(rays, confidence, swapped)
 
 
 def define_joints(rng: np.random.Generator, body: Body, family: np.ndarray) -> np.ndarray:

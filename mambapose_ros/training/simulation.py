@@ -14,7 +14,13 @@ from mambapose_ros.training.detector_noise import Body, choose_families, detect
 from mambapose_ros.training.flow_noise import observe_flow
 from mambapose_ros.training.kinematics import body_scale
 from mambapose_ros.training.motion import Motion
-from mambapose_ros.training.surface import visible_surface
+from mambapose_ros.training.surface import hidden_joints, visible_surface
+
+SLIMNESS = (0.8, 1.25)
+"""Range of how thick limbs are, over an average adult's of the same size."""
+
+BACKGROUND_M = (0.3, 4.0)
+"""Range of metres from the body to what stands behind it."""
 
 
 class DepthKind(IntEnum):
@@ -77,16 +83,20 @@ def simulate(
     cameras = random_cameras(rng, ranges, motion)
     joints = cameras.view(motion.joints)
     body = Body(joints, cameras.turn(motion.head_forward), body_scale(joints).mean(axis=1))
-    surface = visible_surface(joints, body.scale)
     family = choose_families(rng, len(joints))
-    detections = detect(rng, body, cameras, surface.occluded, family, interval)
+    detections = detect(rng, body, cameras, hidden_joints(joints, body.scale), family, interval)
     detections.confidence[np.arange(joints.shape[1]) <= arrival[:, None]] = 0.0
-    previous = observe_flow(rng, detections, surface, cameras, body.scale, interval)
-    relative = relative_depth(rng, detections, surface, body.scale, interval)
-    measured = sensor_depth(rng, detections, surface, body.scale)
+    thickness = (body.scale * rng.uniform(*SLIMNESS, len(joints))).astype(np.float32)
+    behind = rng.uniform(*BACKGROUND_M, len(joints)).astype(np.float32)
+    surface = visible_surface(detections.rays, joints, thickness, behind, cameras)
+    previous = observe_flow(rng, detections.rays, surface, cameras.pixel, interval)
+    relative = relative_depth(rng, detections.rays, surface, interval)
+    measured = sensor_depth(rng, surface)
 
     kind = modalities.depth[:, None, None]
     depth = np.where(kind == DepthKind.SENSOR, measured, np.where(kind == DepthKind.RELATIVE, relative, np.nan))
+    outside = (np.abs(detections.rays) > cameras.half_extent[:, None, None]).any(axis=3)
+    previous[outside] = depth[outside] = np.nan
     observations = Observations(
         rays=detections.rays[:, 1:],
         confidence=detections.confidence[:, 1:],

@@ -7,7 +7,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,15 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, IterableDataset
 
 from mambapose_ros.errors import UserError
-from mambapose_ros.models.mambapose import MAMBAPOSE_PRESETS, MambaPose, PoseEstimate, laplace_loss, save_mambapose
+from mambapose_ros.models.mambapose import (
+    MAMBAPOSE_PRESETS,
+    MambaPose,
+    PoseEstimate,
+    laplace_loss,
+    load_mambapose,
+    read_recipe,
+    save_mambapose,
+)
 from mambapose_ros.models.pose_mamba import PoseMambaBlock
 from mambapose_ros.training.calibration import calibrate
 from mambapose_ros.training.mocap import load_folder, select_split
@@ -41,6 +49,7 @@ class TrainOptions:
         data: folder of .npz motion capture, of which the split "train" is used.
         output: folder for checkpoint, weights and curves.
         size: a key of ``MAMBAPOSE_PRESETS``.
+        init: file of weights of that size to begin with; "" = random ones.
         steps: optimisation steps; 0 = as many as ``minutes`` allow.
         minutes: wall-clock budget; 0 = none. The learning rate reaches its end with whichever budget ends first.
         frames: fewest and most frames of a window, log-uniform from step to step.
@@ -56,6 +65,7 @@ class TrainOptions:
     data: str
     output: str
     size: str = "XS"
+    init: str = ""
     steps: int = 0
     minutes: float = 0.0
     frames: tuple[int, int] = (9, 81)
@@ -91,7 +101,8 @@ def train(
         report: is given a line, and the share of the budget that is spent, every so many steps.
 
     Raises:
-        UserError: when there is no such data, or nothing to resume.
+        UserError: when there is no such data, nothing to resume, or weights to begin with are of another size.
+        CheckpointError: when weights to begin with cannot be read.
     """
     run = _Run(options)
     if resume:
@@ -156,7 +167,7 @@ class _Run:
         self._rank = _join_processes(options.device)
         torch.manual_seed(options.seed)
         self._device = _device(options.device, self._rank)
-        self.model = MambaPose(MAMBAPOSE_PRESETS[options.size]).to(self._device)
+        self.model = _initial_model(options).to(self._device)
         self._parallel: nn.Module = self.model
         if distributed.is_initialized():
             self._parallel = DistributedDataParallel(self.model)
@@ -268,6 +279,8 @@ class _Run:
             recipe = {**asdict(self._options), "steps_done": self.steps_done, "seconds": round(self.seconds)}
             for private in ("data", "output"):  # paths of the machine that trained
                 recipe.pop(private)
+            if self._options.init:
+                recipe["init"] = json.loads(read_recipe(self._options.init))
             shipped = MambaPose(self.model.config).eval()
             shipped.load_state_dict(self._ema.module.state_dict())
             recipe["calibration"] = calibrate(shipped, select_split(load_folder(self._options.data), "train"))
@@ -276,6 +289,22 @@ class _Run:
         if distributed.is_initialized():
             distributed.destroy_process_group()
         return path
+
+
+def _initial_model(options: TrainOptions) -> MambaPose:
+    """The network that training begins with.
+
+    Raises:
+        CheckpointError: ``options.init`` is no file of weights.
+        UserError: its network is of another shape.
+    """
+    config = MAMBAPOSE_PRESETS[options.size]
+    if not options.init:
+        return MambaPose(config)
+    given = load_mambapose(options.init)
+    if replace(given.config, drop_path=config.drop_path) != config:
+        raise UserError(f"{options.init}: expected a network of size {options.size}, {config}, got {given.config}")
+    return given.train()
 
 
 def make_optimizers(model: nn.Module, learning_rate: float, weight_decay: float) -> list[torch.optim.Optimizer]:

@@ -28,7 +28,8 @@ class SamplerConfig:
     """How training windows are drawn.
 
     Attributes:
-        cameras: what cameras are like.
+        cameras: what cameras are like; some are farther away than those of ``evaluation_windows``, since robots see
+            people across a street, too.
         rate: least and most frames per second; log-uniform.
         dropped: share of frames that a camera or computer drops, which makes the interval longer.
         pace: least and most speed of the motion over the recorded; log-uniform.
@@ -39,7 +40,7 @@ class SamplerConfig:
         depth: shares of windows with each ``DepthKind``.
     """
 
-    cameras: CameraRanges = field(default_factory=CameraRanges)
+    cameras: CameraRanges = field(default_factory=lambda: CameraRanges(distance=(1.0, 16.0)))
     rate: tuple[float, float] = (10.0, 60.0)
     dropped: float = 0.04
     pace: tuple[float, float] = (0.8, 1.25)

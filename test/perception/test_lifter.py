@@ -10,6 +10,7 @@ from mambapose_ros.perception import Lifter
 from mambapose_ros.perception.lifting_networks import LiftedPoses
 from mambapose_ros.skeleton import JOINT_RADIUS_M
 from mambapose_ros.synthetic import SyntheticScene
+from mambapose_ros.training.cameras import Cameras
 from mambapose_ros.training.surface import visible_surface
 from mambapose_ros.types import DepthMap, Frame, PersonKeypoints
 
@@ -285,7 +286,8 @@ def test_what_the_network_sees_of_a_rendered_person_is_what_training_showed_it(m
     joints = np.stack([truth.joints[0] for truth in frames])[None]
     rays = joints[..., :2] / joints[..., 2:]
     before = np.concatenate([np.full_like(rays[:, :1], np.nan), rays[:, :-1]], axis=1)
-    skin = visible_surface(joints.astype(np.float32), np.ones(1, np.float32)).depth
+    seen_from = Cameras(np.broadcast_to(np.eye(3), (1, 9, 3, 3)), np.zeros((1, 9, 3)), np.ones((1, 2)), np.ones(1))
+    skin = visible_surface(rays, joints, np.ones(1), np.ones(1), seen_from).depth
     expected, _ = build_evidence(
         Observations(rays, np.ones(rays.shape[:3]), network.asked[-1].interval, before, skin, np.ones(1, bool))
     )

@@ -42,7 +42,7 @@ def test_proportions_are_symmetric_and_of_adults_and_children():
     factors = random_proportions(np.random.default_rng(0), 4000)
     np.testing.assert_array_equal(factors, factors[:, list(FLIP)])
     leg = factors[:, JOINT_INDEX["left_ankle"]]
-    assert 0.12 < (leg < 0.75).mean() < 0.25
+    assert 0.05 < (leg < 0.75).mean() < 0.15
     assert leg.min() > 0.6 * CHILD_STATURE[0]
     assert leg.max() < 1.6
     small = leg < 0.6

@@ -3,7 +3,7 @@ import pytest
 
 from mambapose_ros.evidence import Channel
 from mambapose_ros.evidence.channels import TYPICAL_EXTENT_M
-from mambapose_ros.training.cameras import CameraRanges, project
+from mambapose_ros.training.cameras import CameraRanges, project, random_cameras
 from mambapose_ros.training.simulation import DepthKind, Modalities, TrainingBatch, simulate
 
 PEOPLE = 64
@@ -70,3 +70,16 @@ def test_nobody_is_seen_before_they_arrive(recorded_motion):
     present = see(recorded_motion, True, DepthKind.SENSOR, arrival=50).evidence[..., Channel.PRESENT]
     assert not present[:, :50].any()
     assert present[:, 50].mean() > 0.5
+
+
+def test_nothing_is_read_outside_the_image(recorded_motion):
+    """Where a detector guesses a joint outside, there is neither flow nor depth; inside there mostly is."""
+    motion, seed = recorded_motion, 0
+    batch = see(motion, True, DepthKind.RELATIVE)
+    cameras = random_cameras(np.random.default_rng(seed), CameraRanges(), motion)
+    seen = batch.observations
+    outside = (np.abs(seen.rays) > cameras.half_extent[:, None, None]).any(axis=3)
+    assert 0.02 < outside.mean() < 0.5
+    assert np.isnan(seen.depth[outside]).all()
+    assert np.isnan(seen.previous_rays[outside]).all()
+    assert np.isfinite(seen.depth[~outside]).all()

@@ -59,6 +59,18 @@ def test_the_same_seed_gives_the_same_weights(tmp_path, shared):
     assert any(not torch.equal(a[name], c[name]) for name in a)
 
 
+def test_training_begins_with_given_weights_and_remembers_their_recipe(tmp_path, shared):
+    first = train(options_of(tmp_path / "first", shared, seed=3))
+    second = train(options_of(tmp_path / "second", shared, init=str(first), learning_rate=0.0, steps=1))
+    before, after = load_mambapose(first).state_dict(), load_mambapose(second).state_dict()
+    changed = [name for name in before if not torch.equal(before[name], after[name])]
+    assert changed == ["head.1.bias"]  # by the calibration
+    with safe_open(second, framework="pt") as file:
+        assert json.loads(file.metadata()["recipe"])["init"]["seed"] == 3
+    with pytest.raises(UserError, match="expected a network of size S"):
+        train(options_of(tmp_path / "third", shared, init=str(first), size="S"))
+
+
 def test_a_stopped_run_goes_on(tmp_path, shared):
     train(options_of(tmp_path, shared, steps=2))
     train(options_of(tmp_path, shared, steps=4), resume=True)
