@@ -107,10 +107,9 @@ def train(
     run = _Run(options)
     if resume:
         run.load()
-    for windows, frames in run.batches():
-        if run.finished:
-            break
-        run.step(windows, frames)
+    batches = run.batches()
+    while run.spend() < 1.0:
+        run.step(*next(batches))
         if run.steps_done % _LOG_EVERY == 0:
             report(run.log(), run.progress)
     return run.finish()
@@ -174,6 +173,7 @@ class _Run:
         self._ema = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(options.ema), use_buffers=True)
         self._optimizers = make_optimizers(self.model, options.learning_rate, options.weight_decay)
         self.steps_done = 0
+        self.progress = 0.0
         self._seconds_before = 0.0
         self._started = time.monotonic()
         self._recent: list[tuple[float, float]] = []
@@ -186,17 +186,16 @@ class _Run:
         """Spent so far, in all sessions of this run."""
         return self._seconds_before + time.monotonic() - self._started
 
-    @property
-    def progress(self) -> float:
-        """Share of the budget that is spent; 1 = the end."""
+    def spend(self) -> float:
+        """Note the share of the budget that is spent, 1 = the end; the first process's clock is everybody's, or some
+        would end before the others."""
         by_steps = self.steps_done / self._options.steps if self._options.steps > 0 else 0.0
         by_time = self.seconds / (60.0 * self._options.minutes) if self._options.minutes > 0 else 0.0
-        return max(by_steps, by_time)
-
-    @property
-    def finished(self) -> bool:
-        """Whether the budget is spent."""
-        return self.progress >= 1.0
+        spent = torch.tensor(max(by_steps, by_time), dtype=torch.float64, device=self._device)
+        if distributed.is_initialized():
+            distributed.broadcast(spent, 0)
+        self.progress = spent.item()
+        return self.progress
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Evidence and targets, without end."""
