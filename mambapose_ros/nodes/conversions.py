@@ -3,52 +3,27 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from builtin_interfaces.msg import Time
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image, RegionOfInterest
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
-from mambapose_ros.geometry import DISTORTION_COEFFICIENTS, Camera, CameraError
+from mambapose_ros import messages
+from mambapose_ros.geometry import DISTORTION_COEFFICIENTS, Camera
 from mambapose_ros.image_encoding import ImageError, check_image, decode_compressed, decode_image
-from mambapose_ros.msg import (
-    Joint3D,
-    Keypoint2D,
-    PersonKeypointsArray,
-    Skeleton,
-    SkeletonArray,
-)
-from mambapose_ros.msg import (
-    PersonKeypoints as PersonKeypointsMsg,
-)
-from mambapose_ros.skeleton import JOINT_NAMES, PARENTS
+from mambapose_ros.messages import Seen
+from mambapose_ros.messages import camera_from_info as camera_from_info  # these need no class, and are the same here
+from mambapose_ros.messages import stamp_to_ns as stamp_to_ns
+from mambapose_ros.msg import PersonKeypointsArray, SkeletonArray
+from mambapose_ros.nodes.message_types import MESSAGE_TYPES
+from mambapose_ros.skeleton import JOINT_NAMES
 from mambapose_ros.types import PersonKeypoints, Skeleton3D
-
-SCALE_SOURCES = {
-    "none": Skeleton.SCALE_NONE,
-    "bone_prior": Skeleton.SCALE_BONE_PRIOR,
-    "learned": Skeleton.SCALE_LEARNED,
-    "depth_sensor": Skeleton.SCALE_DEPTH_SENSOR,
-    "ground_truth": Skeleton.SCALE_GROUND_TRUTH,
-}
-
-TRACKING_STATES = {
-    "tentative": Skeleton.TRACKING_TENTATIVE,
-    "tracked": Skeleton.TRACKING_TRACKED,
-    "predicted": Skeleton.TRACKING_PREDICTED,
-    "lost": Skeleton.TRACKING_LOST,
-}
 
 DEPTH_ENCODINGS = {"16UC1": "u2", "32FC1": "f4"}
 """Encodings of depth images (REP-118): millimetres, 0 = not measured; and metres, NaN = not measured."""
-
-
-def stamp_to_ns(stamp: Time) -> int:
-    """Nanoseconds since the clock's epoch."""
-    return stamp.sec * 1_000_000_000 + stamp.nanosec
 
 
 def ns_to_stamp(ns: int) -> Time:
@@ -57,17 +32,9 @@ def ns_to_stamp(ns: int) -> Time:
     return Time(sec=sec, nanosec=nanosec)
 
 
-class Seen(Protocol):
-    """An image, or what is known of it."""
-
-    stamp_ns: int
-    frame_id: str
-    camera: Camera
-
-
 def frame_header(frame: Seen) -> Header:
     """The header of a result: its image's stamp and frame."""
-    return Header(stamp=ns_to_stamp(frame.stamp_ns), frame_id=frame.frame_id)
+    return messages.frame_header(MESSAGE_TYPES, frame)
 
 
 def image_to_rgb(message: Image) -> np.ndarray:
@@ -169,23 +136,6 @@ def rgb_to_compressed(image: np.ndarray, header: Header, quality: int = 90) -> C
     return message
 
 
-def camera_from_info(message: CameraInfo) -> Camera:
-    """Intrinsics.
-
-    Raises:
-        CameraError: when the message describes no camera (all-zero K, unknown distortion model, ...).
-    """
-    if not any(message.k):
-        raise CameraError("expected calibrated intrinsics, got a CameraInfo whose K is all zero: calibrate the camera")
-    return Camera(
-        width=message.width,
-        height=message.height,
-        K=np.array(message.k),
-        distortion_model=message.distortion_model or "plumb_bob",
-        D=np.array(message.d),
-    )
-
-
 def camera_to_info(camera: Camera, header: Header) -> CameraInfo:
     """The message of a camera that is not rectified and not stereo."""
     projection = np.zeros((3, 4))
@@ -204,26 +154,7 @@ def camera_to_info(camera: Camera, header: Header) -> CameraInfo:
 
 def keypoints_to_msg(frame: Seen, people: Sequence[PersonKeypoints]) -> PersonKeypointsArray:
     """The message of the people in an image; those who are lost are not in it."""
-    camera = frame.camera
-    return PersonKeypointsArray(
-        header=frame_header(frame),
-        image_width=camera.width,
-        image_height=camera.height,
-        joint_names=list(JOINT_NAMES),
-        people=[
-            PersonKeypointsMsg(
-                id=person.id,
-                confidence=float(person.confidence.mean()),
-                roi=_roi(person, camera),
-                keypoints=[
-                    Keypoint2D(x=float(x), y=float(y), confidence=float(confidence))
-                    for (x, y), confidence in zip(person.xy, person.confidence, strict=True)
-                ],
-            )
-            for person in people
-            if person.state != "lost"
-        ],
-    )
+    return messages.keypoints_message(MESSAGE_TYPES, frame, people)
 
 
 def keypoints_from_msg(message: PersonKeypointsArray) -> tuple[PersonKeypoints, ...]:
@@ -247,50 +178,4 @@ def skeletons_to_msg(
     frame: Seen, skeletons: Sequence[Skeleton3D], people: Sequence[PersonKeypoints] = ()
 ) -> SkeletonArray:
     """The message of the people in space; ``people`` gives their regions in the image."""
-    regions = {person.id: _roi(person, frame.camera) for person in people}
-    return SkeletonArray(
-        header=frame_header(frame),
-        joint_names=list(JOINT_NAMES),
-        parents=list(PARENTS),
-        skeletons=[
-            Skeleton(
-                id=skeleton.id,
-                tracking_state=TRACKING_STATES[skeleton.state],
-                confidence=float(skeleton.confidence.mean()),
-                scale_source=SCALE_SOURCES[skeleton.scale_source],
-                intrinsics_assumed=frame.camera.assumed,
-                roi=regions.get(skeleton.id, RegionOfInterest()),
-                joints=[_joint(skeleton, index) for index in range(len(JOINT_NAMES))],
-            )
-            for skeleton in skeletons
-        ],
-    )
-
-
-def _joint(skeleton: Skeleton3D, index: int) -> Joint3D:
-    position, confidence = skeleton.joints[index], float(skeleton.confidence[index])
-    velocity = np.full(3, np.nan) if skeleton.velocity is None else skeleton.velocity[index]
-    joint = Joint3D(confidence=confidence)
-    joint.position.x, joint.position.y, joint.position.z = (float(value) for value in position)
-    joint.velocity.x, joint.velocity.y, joint.velocity.z = (float(value) for value in velocity)
-    if skeleton.covariance is None or not np.isfinite(skeleton.covariance[index]).all():
-        joint.covariance[0] = -1.0
-    else:
-        joint.covariance = skeleton.covariance[index].astype(np.float32).reshape(-1)
-    if not np.isfinite(position).all():
-        joint.state = Joint3D.STATE_MISSING
-    else:
-        joint.state = Joint3D.STATE_MEASURED if confidence > 0 else Joint3D.STATE_INFERRED
-    return joint
-
-
-def _roi(person: PersonKeypoints, camera: Camera) -> RegionOfInterest:
-    """The person's box cut at the image's border; width 0 when nothing of it is inside."""
-    x0, y0, x1, y1 = person.box
-    if not math.isfinite(x0):
-        return RegionOfInterest()
-    left, top = max(0, math.floor(x0)), max(0, math.floor(y0))
-    right, bottom = min(camera.width, math.ceil(x1) + 1), min(camera.height, math.ceil(y1) + 1)
-    if right <= left or bottom <= top:
-        return RegionOfInterest()
-    return RegionOfInterest(x_offset=left, y_offset=top, width=right - left, height=bottom - top)
+    return messages.skeletons_message(MESSAGE_TYPES, frame, skeletons, people)

@@ -6,9 +6,10 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.qos import qos_profile_sensor_data
 from visualization_msgs.msg import MarkerArray
 
+from mambapose_ros.markers import DEFAULT_LIFETIME_S, SkeletonMarkers
 from mambapose_ros.msg import SkeletonArray
 from mambapose_ros.nodes import qos
-from mambapose_ros.nodes.markers import DEFAULT_LIFETIME_S, SkeletonMarkers
+from mambapose_ros.nodes.message_types import MESSAGE_TYPES
 from mambapose_ros.nodes.parameters import ParameterSpec, declare_parameters
 from mambapose_ros.nodes.spin import spin_node, steady_timer
 from mambapose_ros.nodes.throttle import ThrottledWarnings
@@ -41,7 +42,7 @@ class MarkerNode(LifecycleNode):
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Nothing to load."""
-        self._markers = SkeletonMarkers(self.parameters["lifetime"])
+        self._markers = SkeletonMarkers(MESSAGE_TYPES, self.parameters["lifetime"])
         return TransitionCallbackReturn.SUCCESS
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:

@@ -7,10 +7,11 @@ from typing import Any
 from rclpy.qos import QoSProfile
 from visualization_msgs.msg import MarkerArray
 
+from mambapose_ros.markers import SkeletonMarkers
 from mambapose_ros.msg import SkeletonArray
 from mambapose_ros.nodes import qos
 from mambapose_ros.nodes.conversions import skeletons_to_msg
-from mambapose_ros.nodes.markers import SkeletonMarkers
+from mambapose_ros.nodes.message_types import MESSAGE_TYPES
 from mambapose_ros.nodes.parameters import ParameterSpec
 from mambapose_ros.nodes.processing_node import ProcessingNode
 from mambapose_ros.nodes.transforms import (
@@ -48,7 +49,7 @@ class SkeletonOutput:
     def __init__(self, node: ProcessingNode, prefix: str = "") -> None:
         self.problem = ""
         self._node = node
-        self._markers = SkeletonMarkers()
+        self._markers = SkeletonMarkers(MESSAGE_TYPES)
         self._listener: TransformListener | None = None
         self._placed: dict[str, str] = {}
         self._skeletons_output = node.create_output(SkeletonArray, f"{prefix}skeletons", qos.RESULT_OUTPUT)

@@ -1,5 +1,9 @@
 import itertools
+import os
+import re
 import shutil
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,7 +11,6 @@ import cv2
 import numpy as np
 import pytest
 import torch
-import yaml
 from rosbags.rosbag2 import Reader, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
@@ -15,6 +18,7 @@ from mambapose_ros.bags import MessageTypes
 from mambapose_ros.cli.main import main
 from mambapose_ros.geometry import Camera
 from mambapose_ros.image_encoding import decode_compressed
+from mambapose_ros.markers import SkeletonMarkers
 from mambapose_ros.models import PoseMamba, PoseMambaConfig
 from mambapose_ros.models.checkpoints import _published_name
 from mambapose_ros.perception import Pipeline, PipelineOptions
@@ -193,13 +197,19 @@ def assert_same(bag: Path, namespace: str, expected) -> None:
             assert written.scale_source == written.SCALE_BONE_PRIOR
             assert written.roi.width > 20
 
+    draw = SkeletonMarkers(TYPES)
+    markers = [(m.log_time_ns, m.data) for m in contents(bag) if m.topic == f"{namespace}/markers"]
+    assert markers == [(log_time, bytes(TYPES.write(draw(message)))) for log_time, message in skeletons]
+
 
 @pytest.mark.parametrize(("storage", "picture"), [("sqlite3", raw), ("mcap", jpeg)])
 def test_a_bag_says_what_the_pipeline_says_of_the_same_frames(storage, picture, frames, weights, tmp_path, capsys):
     messages = [message for frame in frames for message in (picture(frame), info(frame))]
     recorded = record(tmp_path / "in", storage, messages)
     assert main(["bag", str(recorded), str(tmp_path / "out"), *options(weights)]) == 0
-    assert f"{FRAMES} frames, people in {FRAMES} of them" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert re.search(rf"{messages[0].topic} .*100%", said)  # the progress bar
+    assert f"{FRAMES} frames, people in {FRAMES} of them" in said
     if picture is jpeg:
         bytes_of = [STORE.deserialize_cdr(m.data, m.type_name).data for m in messages if m.topic.endswith("compressed")]
         frames = [
@@ -207,11 +217,7 @@ def test_a_bag_says_what_the_pipeline_says_of_the_same_frames(storage, picture, 
             for frame, data in zip(frames, bytes_of, strict=True)
         ]
     assert_same(tmp_path / "out", "/camera", through_pipeline(frames, weights))
-    metadata = yaml.safe_load((tmp_path / "out" / "metadata.yaml").read_text())["rosbag2_bagfile_information"]
-    assert metadata["storage_identifier"] == storage
-    assert metadata["version"] <= 8  # what Humble reads
-    (qos,) = yaml.safe_load(metadata["topics_with_message_count"][0]["topic_metadata"]["offered_qos_profiles"])
-    assert (qos["history"], qos["depth"], qos["reliability"], qos["durability"]) == (1, 5, 1, 2)
+    assert (tmp_path / "out" / ("out.db3" if storage == "sqlite3" else "out.mcap")).is_file()
 
 
 def test_a_bag_says_what_a_run_says(weights, tmp_path):
@@ -227,12 +233,20 @@ def test_a_bag_says_what_a_run_says(weights, tmp_path):
     np.testing.assert_array_equal(np.array([joints(skeleton) for skeleton in skeletons], np.float32), run["joints"])
 
 
-def test_two_runs_give_the_same_bytes(bag, weights, tmp_path):
-    for name in ("first", "second"):
-        assert main(["bag", str(bag), str(tmp_path / name), *options(weights)]) == 0
-    first = contents(tmp_path / "first")
-    assert first == contents(tmp_path / "second")
-    assert {message.topic for message in first} == {"/camera/keypoints", "/camera/skeletons"}
+@pytest.mark.parametrize("storage", ["sqlite3", "mcap"])
+def test_two_runs_give_the_same_files(storage, frames, weights, tmp_path):
+    """To the bit, in processes that order their sets differently, with several cameras."""
+    messages = [raw(frame, f"/{side}/image_raw") for frame in frames for side in ("left", "right")]
+    recorded = record(tmp_path / "in", storage, messages)
+    files = []
+    for seed in ("1", "2"):
+        out = tmp_path / seed / "out"
+        out.parent.mkdir()
+        command = [sys.executable, "-m", "mambapose_ros.cli.main", "bag", str(recorded), str(out), *options(weights)]
+        subprocess.run(command, env={**os.environ, "PYTHONHASHSEED": seed}, check=True)
+        files.append({path.name: path.read_bytes() for path in out.iterdir()})
+    assert files[0] == files[1]
+    assert len(contents(out)) == 2 * 3 * FRAMES
 
 
 @pytest.mark.parametrize("suffix", [".db3", ".mcap"])
@@ -303,10 +317,11 @@ def test_stamps_that_repeat_or_run_backwards_start_anew(frames, weights, tmp_pat
     assert [stamp_ns(message) for _, message in keypoints] == [frames[number].stamp_ns for number in order]
     ids = [message.people[0].id for _, message in keypoints]
     assert ids == ["p1", "p1", "p2", "p2", "p2", "p3", "p3"]
-    # One frame back, but never across a new start; the second image of a repeated stamp is the one that was kept.
+    # One frame back, but never across a new start, and no frame is left out.
     skeletons = results(tmp_path / "out", "/camera/skeletons")
     times = [(round((log_time - EPOCH_NS) / 10**7), stamp_ns(message)) for log_time, message in skeletons]
-    assert times == [(index, frames[order[index]].stamp_ns) for index in (0, 2, 3, 5, 6)]
+    assert times == [(index, frames[number].stamp_ns) for index, number in enumerate(order)]
+    assert [[skeleton.id for skeleton in message.skeletons] for _, message in skeletons] == [[name] for name in ids]
 
 
 def test_what_is_no_image_is_dropped_counted_and_said_once_per_cause(frames, tmp_path, capsys):
