@@ -71,6 +71,9 @@ def test_the_check_finds_ros_where_it_is():
         "mambapose_ros.perception",
         "mambapose_ros.perception.pipeline",
         "mambapose_ros.sources",
+        "mambapose_ros.messages",
+        "mambapose_ros.markers",
+        "mambapose_ros.bags",
         "mambapose_ros.cli.main",
     ],
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -39,11 +41,11 @@ class BagWriter:
         types: to write messages with.
 
     Raises:
-        BagError: when the folder exists already or cannot be made.
+        BagError: when the folder exists already or cannot be made, and later when the disk is full.
     """
 
     def __init__(self, path: Path, storage: str, types: MessageTypes) -> None:
-        self._types = types
+        self._path, self._types = path, types
         try:
             self._writer = Writer(path, version=METADATA_VERSION, storage_plugin=StoragePlugin[storage.upper()])
             self._writer.open()
@@ -56,7 +58,8 @@ class BagWriter:
 
     def __exit__(self, *exception: object) -> None:
         # Also after an error: what was written up to it is a bag.
-        self._writer.close()
+        with self._errors_named():
+            self._writer.close()
 
     def add_topic(self, topic: str, type_name: str) -> None:
         """Announce a topic, reliable with a depth of 5."""
@@ -67,4 +70,12 @@ class BagWriter:
 
     def write(self, topic: str, log_time_ns: int, message: Any) -> None:
         """Append a message."""
-        self._writer.write(self._connections[topic], log_time_ns, self._types.write(message))
+        with self._errors_named():
+            self._writer.write(self._connections[topic], log_time_ns, self._types.write(message))
+
+    @contextmanager
+    def _errors_named(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # a storage fails with whatever its library throws
+            raise BagError(f"cannot write the bag {self._path}: {error}; is there room on the disk?") from error

@@ -1,8 +1,8 @@
 """Find the people in the images of a rosbag2, without ROS: every frame, as fast as the machine can.
 
-Writes a new bag of the same storage with CAMERA/keypoints and CAMERA/skeletons for each camera: stamps, frames and
-recording times are those of the images, so that both bags play together. On the CPU the same bag gives the same
-messages, bit by bit.
+Writes a new bag of the same storage with CAMERA/keypoints, CAMERA/skeletons and CAMERA/markers for each camera: stamps,
+frames and recording times are those of the images, so that both bags play together. On the CPU the same bag gives the
+same file, bit by bit.
 """
 
 from __future__ import annotations

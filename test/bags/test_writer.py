@@ -1,3 +1,6 @@
+import resource
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 import yaml
@@ -61,3 +64,22 @@ def test_a_bag_is_not_written_over(tmp_path):
     write(tmp_path / "bag", [("/a", image())])
     with pytest.raises(BagError, match="choose another name"):
         BagWriter(tmp_path / "bag", "mcap", TYPES)
+
+
+@contextmanager
+def no_file_larger_than(size: int):
+    """As on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("storage", ["sqlite3", "mcap"])
+@pytest.mark.parametrize("count", [30, 400], ids=["at the end", "on the way"])
+def test_a_full_disk_is_said(storage, count, tmp_path):
+    said = r"cannot write the bag .*bag: .*is there room on the disk"
+    with no_file_larger_than(200_000), pytest.raises(BagError, match=said):
+        write(tmp_path / "bag", [("/image", image())] * count, storage)
