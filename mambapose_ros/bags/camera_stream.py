@@ -129,7 +129,7 @@ class CameraStream:
             self._write_skeletons(lifted, results)
 
     def _write_skeletons(self, lifted: LiftedFrame, results: BagWriter) -> None:
-        # The newest of that stamp: where stamps repeat, the lifter has forgotten the older one.
+        # The newest of that stamp: where stamps repeat, what came of the older one is written already.
         log_time_ns = next(log_time for stamp, log_time in reversed(self._recent) if stamp == lifted.stamp_ns)
         message = skeletons_message(self._types, lifted, lifted.skeletons, lifted.keypoints)
         results.write(self._topic("skeletons"), log_time_ns, message)
