@@ -19,8 +19,8 @@ demo: build
 test: build lint
 	@$(in_environment) pytest $(PYTEST_ARGUMENTS)
 
-# The others need data (lifter_baselines) or a package more (tracking: motmetrics).
-BENCHMARKS := $(addprefix benchmarks/,lifter.py pose_node.py detectors.py accuracy.py synthetic.py lifecycle.py)
+# lifter_baselines needs motion capture and hours.
+BENCHMARKS := $(addprefix benchmarks/,lifter.py pose_node.py detectors.py accuracy.py tracking.py synthetic.py lifecycle.py)
 bench: build
 	@$(in_environment) for benchmark in $(BENCHMARKS); do echo "== $$benchmark"; python "$$benchmark" || exit 1; done
 

@@ -259,7 +259,7 @@ def score(scene: Crossings, tracked: Tracked, of: str) -> dict[str, float]:
 
 def main() -> None:
     arguments = parse_arguments()
-    console = Console()
+    console = Console(width=max(Console().width, 150))  # narrower, the headings would be cut
     rows: list[dict[str, object]] = []
     for seed in range(arguments.seeds):
         scene = crossing_people(seed, arguments.seconds, arguments.rate, arguments.at_once)
