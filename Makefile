@@ -22,7 +22,7 @@ test: build lint
 # lifter_baselines needs motion capture and hours.
 BENCHMARKS := $(addprefix benchmarks/,lifter.py pose_node.py detectors.py accuracy.py tracking.py synthetic.py lifecycle.py)
 bench: build
-	@$(in_environment) for benchmark in $(BENCHMARKS); do echo "== $$benchmark"; python "$$benchmark" || exit 1; done
+	@$(in_environment) mambapose bench && for benchmark in $(BENCHMARKS); do echo "== $$benchmark"; python "$$benchmark" || exit 1; done
 
 lint: build
 	@$(in_environment) ruff check . && ruff format --check . && mypy

@@ -10,14 +10,11 @@ is compared to mamba-ssm's.
 """
 
 import argparse
-import ctypes
 import dataclasses
 import functools
 import itertools
 import json
-import platform
 import statistics
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,6 +22,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from mambapose_ros.cli.measurement import machine, peak_memory, timed
 from mambapose_ros.models import PRESETS, PoseMamba
 from mambapose_ros.ops import scan_backends, selective_scan
 
@@ -119,7 +117,7 @@ def run_case(variant: str, frames: int, people: int, names: list[str], device: s
             calls[name] = lambda model=model: model(window)
             if device == "cuda" and name == "triton":
                 calls["triton, CUDA graph"] = capture(calls[name])
-        memory = {name: peak_memory(call, device) for name, call in calls.items()}  # and warms up
+        memory = {name: memory_of(call, device) for name, call in calls.items()}  # and warms up
         times: dict[str, list[float]] = {name: [] for name in calls}
         for _ in range(runs):
             for name, call in calls.items():
@@ -143,20 +141,6 @@ def run_case(variant: str, frames: int, people: int, names: list[str], device: s
     ]
 
 
-def timed(call: Callable[[], object], device: str) -> float:
-    """Seconds that a call takes until its result is there."""
-    synchronize(device)
-    start = time.perf_counter()
-    call()
-    synchronize(device)
-    return time.perf_counter() - start
-
-
-def synchronize(device: str) -> None:
-    if device == "cuda":
-        torch.cuda.synchronize()
-
-
 def capture(call: Callable[[], object]) -> Callable[[], object]:
     """A call that replays the CUDA graph of another."""
     call()  # compiles the kernels, which a capture must not
@@ -166,31 +150,11 @@ def capture(call: Callable[[], object]) -> Callable[[], object]:
     return graph.replay
 
 
-def peak_memory(call: Callable[[], object], device: str) -> float | None:
-    """MB in use at the worst moment of a call beyond those before; None where unknown.
-
-    On the CPU it is resident memory as Linux counts it, after giving back what is free.
-    """
-    if device == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-        call()
-        return (torch.cuda.max_memory_allocated() - before) / 1e6
+def memory_of(call: Callable[[], object], device: str) -> float | None:
+    """MB that a call takes of the memory of what it runs on, once its libraries are set up; None where unknown."""
     call()
-    try:
-        ctypes.CDLL(None).malloc_trim(0)
-        Path("/proc/self/clear_refs").write_text("5")  # the peak starts again from here
-    except (AttributeError, OSError):
-        return None
-    before = resident("VmRSS")
-    call()
-    return (resident("VmHWM") - before) / 1e3
-
-
-def resident(field: str) -> int:
-    """A figure of /proc/self/status in kB."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(field))
+    memory = peak_memory(call, device)
+    return memory.gpu_mb if device == "cuda" else memory.resident_mb
 
 
 def compare_scans(frames: list[int], runs: int) -> list[dict[str, object]]:
@@ -210,23 +174,6 @@ def compare_scans(frames: list[int], runs: int) -> list[dict[str, object]]:
                 row[backend] = statistics.median(timed(replay, "cuda") for _ in range(runs)) * 1e3
         results.append(row)
     return results
-
-
-def machine(device: str) -> dict[str, object]:
-    return {
-        "device": torch.cuda.get_device_name() if device == "cuda" else processor(),
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-    }
-
-
-def processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
 
 
 def table(rows: list[Row]) -> Table:

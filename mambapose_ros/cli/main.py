@@ -17,6 +17,7 @@ COMMANDS = {
     "bag": "process the cameras of a rosbag2 without ROS, every frame, and write the results to a new bag",
     "train": "train the lifter on motion capture",
     "evaluate": "score a trained lifter on motion capture",
+    "bench": "measure time and memory on this machine, against a network of ViTPose-B's shape",
     "download": "fetch models that are not part of the package",
     "doctor": "say what works on this machine and what is missing",
 }
