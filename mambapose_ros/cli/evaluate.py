@@ -10,8 +10,9 @@ from __future__ import annotations
 import argparse
 import json
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from mambapose_ros.cli.output_file import output_file
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -37,8 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", required=True, help="folder of .npz motion capture")
     parser.add_argument("--split", default="val", help="which of its splits (%(default)s)")
     parser.add_argument("--weights", default="mambapose-xs", help="name, or file of `mambapose train` (%(default)s)")
-    parser.add_argument("--json", type=Path, help="file for the figures")
-    parser.add_argument("--plot", type=Path, help="picture of the figures, e.g. evaluation.png")
+    parser.add_argument("--json", type=output_file, metavar="FILE", help="file for the figures")
+    parser.add_argument("--plot", type=output_file, metavar="FILE", help="picture of the figures, e.g. evaluation.png")
     parser.add_argument("--stride", type=int, default=27, help="frames between windows (%(default)s)")
     parser.add_argument("--windows", type=int, nargs="+", default=WINDOWS, help="frames per window (27 81)")
 
