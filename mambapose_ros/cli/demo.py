@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from importlib import util
 from pathlib import Path
 
 from mambapose_ros.cli.run import positive_seconds
@@ -23,9 +22,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the demo; returns the exit status."""
-    if util.find_spec("rclpy") is None:
-        raise UserError("rclpy is not installed: source a ROS 2 installation, or use `make demo` in a checkout")
-    from mambapose_ros.nodes.demo import DemoOptions, run_demo
+    try:
+        from mambapose_ros.nodes.demo import DemoOptions, run_demo
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"expected a ROS 2 environment with this package built in it, got: {error}; source its setup.bash, or use "
+            "`make demo` in a checkout"
+        ) from error
 
     return run_demo(
         DemoOptions(

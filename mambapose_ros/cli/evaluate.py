@@ -13,6 +13,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from mambapose_ros.cli.output_file import output_file
+from mambapose_ros.cli.pipeline_arguments import positive_count
+from mambapose_ros.errors import UserError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -40,8 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights", default="mambapose-xs", help="name, or file of `mambapose train` (%(default)s)")
     parser.add_argument("--json", type=output_file, metavar="FILE", help="file for the figures")
     parser.add_argument("--plot", type=output_file, metavar="FILE", help="picture of the figures, e.g. evaluation.png")
-    parser.add_argument("--stride", type=int, default=27, help="frames between windows (%(default)s)")
-    parser.add_argument("--windows", type=int, nargs="+", default=WINDOWS, help="frames per window (27 81)")
+    parser.add_argument("--stride", type=positive_count, default=27, help="frames between windows (%(default)s)")
+    parser.add_argument("--windows", type=positive_count, nargs="+", default=WINDOWS, help="frames per window (27 81)")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -55,6 +57,8 @@ def run(arguments: argparse.Namespace) -> int:
     from mambapose_ros.weights import locate
 
     model = load_mambapose(locate(arguments.weights))
+    if max(arguments.windows) > model.config.window:
+        raise UserError(f"expected windows of 1 to {model.config.window} frames, got {max(arguments.windows)}")
     sequences = select_split(load_folder(arguments.data), arguments.split)
     results = {}
     with Progress() as progress:
