@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from mambapose_ros.types import DepthMap, Frame, LiftedFrame, PersonKeypoints, S
 
 
 class Lifter:
-    """Lifts everybody in view, frame by frame.
+    """Lifts everybody in one camera's view, frame by frame; ``lift_together`` does it for several cameras.
 
     Each person has a window of the newest frames, all windows go through the network in one batch, and the root solve
     places each pose in space. Windows always have their full length: in frames before a person came, and where they
@@ -70,16 +70,27 @@ class Lifter:
             Their skeletons with that frame's stamp; None while no frame lies so far back. People of whom too little is
             seen to place them are left out. People who are "lost" have joints that are missing.
         """
+        self.observe(frame, people, flow, depth)
+        (lifted,) = lift_together([self])
+        return lifted
+
+    def observe(
+        self,
+        frame: Frame,
+        people: Sequence[PersonKeypoints],
+        flow: np.ndarray | None = None,
+        depth: DepthMap | None = None,
+    ) -> None:
+        """Take in what a call does, and leave the lifting to ``lift_together``."""
         interval = (frame.stamp_ns - self._moments[-1].stamp_ns) * 1e-9 if self._moments else np.nan
         seen = {person.id: _observe(frame.camera, person, flow, depth) for person in people}
         self._moments.append(_Moment(frame.stamp_ns, frame.frame_id, frame.camera, interval, seen))
-        return self._lift(self._lookahead) if len(self._moments) > self._lookahead else None
 
     def flush(self) -> tuple[LiftedFrame, ...]:
         """The frames that wait for others to come, lifted without those, oldest first. Then earlier frames are
         forgotten."""
         waiting = min(self._lookahead, len(self._moments))
-        lifted = tuple(self._lift(back) for back in range(waiting - 1, -1, -1))
+        lifted = tuple(lifted for back in range(waiting - 1, -1, -1) for lifted in _lift([self], back))
         self.reset()
         return lifted
 
@@ -89,17 +100,19 @@ class Lifter:
         self._velocities.reset()
         self._bone_lengths.keep(())
 
-    def _lift(self, back: int) -> LiftedFrame:
-        """The moment that many frames back."""
+    def _windows(self, back: int) -> _Windows:
+        """Those of the people seen that many frames back."""
         moment = self._moments[-1 - back]
+        people = [sighting.person for sighting in moment.people.values() if sighting.person.state != "lost"]
+        return _Windows(moment, people, self._observations([person.id for person in people]))
+
+    def _frame(self, windows: _Windows, poses: LiftedPoses, index: int) -> LiftedFrame:
+        """The people of frame ``index`` of the windows, in these poses."""
+        moment = windows.moment
         people = tuple(sighting.person for sighting in moment.people.values())
-        present = [person for person in people if person.state != "lost"]
-        skeletons = [_lost(person) for person in people if person.state == "lost"]
-        if present:
-            observations = self._observations([person.id for person in present])
-            poses = self._steady(present, self._network(observations, moment.camera, self._window - 1 - back))
-            skeletons = [*self._place(moment, present, observations, poses, self._window - 1 - back), *skeletons]
-        return LiftedFrame(moment.stamp_ns, moment.frame_id, moment.camera, people, tuple(skeletons))
+        placed = self._place(windows, self._steady(windows.people, poses), index)
+        lost = [_lost(person) for person in people if person.state == "lost"]
+        return LiftedFrame(moment.stamp_ns, moment.frame_id, moment.camera, people, (*placed, *lost))
 
     def _steady(self, people: Sequence[PersonKeypoints], poses: LiftedPoses) -> LiftedPoses:
         """The poses of these people with the bone lengths that each has shown so far."""
@@ -145,15 +158,9 @@ class Lifter:
             metric=metric,
         )
 
-    def _place(
-        self,
-        moment: _Moment,
-        people: Sequence[PersonKeypoints],
-        observations: Observations,
-        poses: LiftedPoses,
-        index: int,
-    ) -> list[Skeleton3D]:
+    def _place(self, windows: _Windows, poses: LiftedPoses, index: int) -> list[Skeleton3D]:
         """The people who can be placed in space; arrays have one entry per person."""
+        moment, people, observations = windows.moment, windows.people, windows.observations
         assert observations.depth is not None
         assert observations.metric is not None
         by_sensor = observations.metric & np.isfinite(observations.depth).any(axis=(1, 2)) & self._network.uses_depth
@@ -178,6 +185,44 @@ class Lifter:
             )
             for number, joints in placed.items()
         ]
+
+
+def lift_together(lifters: Sequence[Lifter]) -> tuple[LiftedFrame | None, ...]:
+    """Lift what each has observed last; the people of all go through the network in one batch.
+
+    Args:
+        lifters: of one network, with the same window and lookahead, and a camera each.
+
+    Returns:
+        For each what a call of it would have returned.
+    """
+    ready = [lifter for lifter in lifters if len(lifter._moments) > lifter._lookahead]
+    lifted = dict(zip(ready, _lift(ready, ready[0]._lookahead), strict=True)) if ready else {}
+    return tuple(lifted.get(lifter) for lifter in lifters)
+
+
+def _lift(lifters: Sequence[Lifter], back: int) -> list[LiftedFrame]:
+    """The moment that many frames back."""
+    network, index = lifters[0]._network, lifters[0]._window - 1 - back
+    several = [lifter._windows(back) for lifter in lifters]
+    poses = _poses(network, several, index)
+    return [
+        lifter._frame(windows, lifted, index) for lifter, windows, lifted in zip(lifters, several, poses, strict=True)
+    ]
+
+
+def _poses(network: LiftingNetwork, several: Sequence[_Windows], index: int) -> list[LiftedPoses]:
+    """Of each camera's people, from one call of the network."""
+    cameras = [windows.moment.camera for windows in several for _ in windows.people]
+    if not cameras:
+        return [LiftedPoses(np.zeros((0, NUM_JOINTS, 3))) for _ in several]
+    parts = [windows.observations for windows in several]
+    joined = (np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Observations))
+    poses = network(Observations(*joined), cameras, index)
+    ends = np.cumsum([len(windows.people) for windows in several])[:-1]
+    joints = np.split(poses.joints, ends)
+    covariance = [None] * len(several) if poses.covariance is None else np.split(poses.covariance, ends)
+    return [LiftedPoses(*pair) for pair in zip(joints, covariance, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -210,6 +255,20 @@ class _Moment:
     camera: Camera
     interval: float
     people: dict[str, _Sighting]
+
+
+@dataclass(frozen=True)
+class _Windows:
+    """What the network is to lift of one camera.
+
+    Attributes:
+        people: of the moment, without those who were lost.
+        observations: of these people, over the windows.
+    """
+
+    moment: _Moment
+    people: Sequence[PersonKeypoints]
+    observations: Observations
 
 
 def _observe(camera: Camera, person: PersonKeypoints, flow: np.ndarray | None, depth: DepthMap | None) -> _Sighting:

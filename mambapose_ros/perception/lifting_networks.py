@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -47,8 +48,9 @@ class LiftingNetwork(Protocol):
     uses_depth: bool
     description: str
 
-    def __call__(self, observations: Observations, camera: Camera, index: int) -> LiftedPoses:
-        """Lift frame ``index`` of each window; 0 = oldest. ``camera``: intrinsics of that frame's image."""
+    def __call__(self, observations: Observations, cameras: Sequence[Camera], index: int) -> LiftedPoses:
+        """Lift frame ``index`` of each window; 0 = oldest. ``cameras``: intrinsics of that frame's image, one for each
+        person."""
 
 
 def load_lifting_network(
@@ -110,7 +112,7 @@ class FusionMambaPose:
         self.window: int = model.config.window
         self.description = f"MambaPose width {model.config.width} on {device}, {_scan(model, device)}"
 
-    def __call__(self, observations: Observations, camera: Camera, index: int) -> LiftedPoses:
+    def __call__(self, observations: Observations, cameras: Sequence[Camera], index: int) -> LiftedPoses:
         """As ``LiftingNetwork``."""
         evidence, virtual_camera = build_evidence(observations)
         evidence[..., Channel.SIZE] = np.maximum(evidence[..., Channel.SIZE], np.log(SMALLEST_SIZE / TYPICAL_SIZE))
@@ -162,15 +164,15 @@ class OfficialPoseMamba:
         self.window: int = model.config.window
         self.description = f"PoseMamba width {model.config.width} on {device}, {_scan(model, device)}"
 
-    def __call__(self, observations: Observations, camera: Camera, index: int) -> LiftedPoses:
+    def __call__(self, observations: Observations, cameras: Sequence[Camera], index: int) -> LiftedPoses:
         """As ``LiftingNetwork``."""
         seconds = observations.interval.cumsum(axis=1)
-        rays = np.stack([_fill_gaps(*window) for window in zip(observations.rays, seconds, strict=True)])
-        # As a camera without distortion would have seen them.
-        pixels = rays @ camera.K[:2, :2].T + camera.K[:2, 2]
-        windows = normalize_keypoints(
-            torch.from_numpy(pixels).to(self._device, torch.float32), camera.width, camera.height
-        )
+        windows = torch.stack(
+            [
+                _normalized(_fill_gaps(*window), camera)
+                for *window, camera in zip(observations.rays, seconds, cameras, strict=True)
+            ]
+        ).to(self._device, torch.float32)
         with torch.inference_mode():
             poses = flip_average(self._model, windows) if self._flip_average else self._model(windows)
         pose = poses[:, index].double().cpu().numpy()
@@ -184,6 +186,12 @@ def scale_to_adult(poses: np.ndarray) -> np.ndarray:
     expected = np.array(list(BONE_LENGTH_PRIOR.values()))
     scale = (lengths @ expected) / np.maximum((lengths**2).sum(axis=1), 1e-12)
     return poses * scale[:, None, None]
+
+
+def _normalized(rays: np.ndarray, camera: Camera) -> torch.Tensor:
+    """A window of rays (T, J, 2) as a camera without distortion would have seen them, in PoseMamba's unit."""
+    pixels = rays @ camera.K[:2, :2].T + camera.K[:2, 2]
+    return normalize_keypoints(torch.from_numpy(pixels), camera.width, camera.height)
 
 
 def _fill_gaps(seen: np.ndarray, seconds: np.ndarray) -> np.ndarray:

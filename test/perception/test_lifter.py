@@ -7,6 +7,7 @@ from mambapose_ros.evidence import Channel, Observations, build_evidence
 from mambapose_ros.evidence.channels import TYPICAL_INTERVAL_S
 from mambapose_ros.geometry import Camera
 from mambapose_ros.perception import Lifter
+from mambapose_ros.perception.lifter import lift_together
 from mambapose_ros.perception.lifting_networks import LiftedPoses
 from mambapose_ros.skeleton import JOINT_RADIUS_M
 from mambapose_ros.synthetic import SyntheticScene
@@ -31,10 +32,12 @@ class RecordingNetwork:
 
     def __init__(self) -> None:
         self.asked: list[Observations] = []
+        self.cameras: list[list[Camera]] = []
         self.indices: list[int] = []
 
-    def __call__(self, observations, camera, index):
+    def __call__(self, observations, cameras, index):
         self.asked.append(observations)
+        self.cameras.append(list(cameras))
         self.indices.append(index)
         people = len(observations.rays)
         covariance = np.broadcast_to(0.01 * np.eye(3), (people, 17, 3, 3))
@@ -121,6 +124,35 @@ def test_everybody_goes_through_the_network_in_one_batch():
     assert network.asked[0].rays.shape == (2, 9, 17, 2)
     assert [skeleton.id for skeleton in lifted.skeletons] == ["a", "b"]
     np.testing.assert_allclose(lifted.skeletons[1].joints[0], (1, 0, 5), atol=1e-5)
+
+
+def test_the_people_of_several_cameras_go_through_the_network_in_one_batch():
+    network = RecordingNetwork()
+    lifters = [Lifter(network, window=5, lookahead=1) for _ in range(4)]
+    wide = Camera.from_fov(320, 240, np.radians(90))
+    for lifter in lifters[:3]:
+        lifter(frame_at(0), [])
+    lifters[0].observe(frame_at(1), [])
+    lifters[1].observe(frame_at(1, wide), [])
+    lifters[2].observe(frame_at(1), [])
+    lifters[3].observe(frame_at(1), [person()])
+    lifters[0].observe(frame_at(2), [])
+    assert [lifted and lifted.skeletons for lifted in lift_together(lifters)] == [(), (), (), None]
+    assert network.asked == []  # nobody was there one frame back
+
+    lifters[0].observe(frame_at(2), [person((1, 0, 5), "a"), person(name="b"), person(name="c", state="lost")])
+    lifters[1].observe(frame_at(2, wide), [person((-1, 0, 3), "a", wide)])
+    lifters[2].observe(frame_at(2), [])
+    for lifter in lifters[:3]:
+        lifter.observe(frame_at(3), [])
+    lifted = lift_together(lifters[:3])
+    assert [len(asked.rays) for asked in network.asked] == [3]
+    assert network.cameras == [[CAMERA, CAMERA, wide]]
+    assert network.indices == [3]
+    assert [[skeleton.id for skeleton in moment.skeletons] for moment in lifted] == [["a", "b", "c"], ["a"], []]
+    np.testing.assert_allclose(lifted[0].skeletons[0].joints[0], (1, 0, 5), atol=1e-5)
+    np.testing.assert_allclose(lifted[1].skeletons[0].joints[0], (-1, 0, 3), atol=1e-5)
+    assert lift_together([]) == ()
 
 
 def test_nobody_is_nobody():

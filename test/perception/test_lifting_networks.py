@@ -21,6 +21,7 @@ from mambapose_ros.synthetic import SyntheticScene
 from mambapose_ros.types import Frame, PersonKeypoints
 
 CAMERA = Camera.from_fov(640, 480)
+CAMERAS = [CAMERA, CAMERA]
 SCENE = SyntheticScene(motion="wave", people=1, seed=0)
 TRUTH = SCENE.render(0)
 POSE = TRUTH.joints[0] - TRUTH.joints[0, 0]
@@ -64,7 +65,7 @@ def windows(rng: np.random.Generator) -> Observations:
 
 def test_a_pose_is_turned_back_from_the_virtual_camera_with_its_uncertainty(fusion_model):
     observations = windows(np.random.default_rng(0))
-    lifted = FusionMambaPose(fusion_model)(observations, CAMERA, index=4)
+    lifted = FusionMambaPose(fusion_model)(observations, CAMERAS, index=4)
     evidence, virtual_camera = build_evidence(observations)
     evidence[..., Channel.SIZE] = np.maximum(evidence[..., Channel.SIZE], np.log(SMALLEST_SIZE / TYPICAL_SIZE))
     with torch.inference_mode():
@@ -101,19 +102,19 @@ def test_averaged_over_the_mirror_image_a_mirrored_person_is_mirrored(fusion_mod
         observations.metric,
     )
     network = FusionMambaPose(fusion_model, flip_average=True)
-    lifted, of_mirrored = network(observations, CAMERA, 6), network(mirrored, CAMERA, 6)
+    lifted, of_mirrored = network(observations, CAMERAS, 6), network(mirrored, CAMERAS, 6)
     expected = lifted.joints[:, list(FLIP)] * (-1.0, 1.0, 1.0)
     np.testing.assert_allclose(of_mirrored.joints, expected, atol=1e-4)
     np.testing.assert_allclose(of_mirrored.covariance, lifted.covariance[:, list(FLIP)], rtol=1e-3)
-    assert np.abs(lifted.joints - FusionMambaPose(fusion_model)(observations, CAMERA, 6).joints).max() > 1e-3
+    assert np.abs(lifted.joints - FusionMambaPose(fusion_model)(observations, CAMERAS, 6).joints).max() > 1e-3
 
 
 def test_everybody_is_lifted_as_if_alone(fusion_model):
     observations = windows(np.random.default_rng(2))
     network = FusionMambaPose(fusion_model)
-    both = network(observations, CAMERA, 6)
+    both = network(observations, CAMERAS, 6)
     alone = Observations(*(value[1:] for value in vars(observations).values()))
-    np.testing.assert_allclose(network(alone, CAMERA, 6).joints[0], both.joints[1], atol=1e-5)
+    np.testing.assert_allclose(network(alone, CAMERAS[1:], 6).joints[0], both.joints[1], atol=1e-5)
 
 
 def test_what_is_in_a_file_follows_from_its_content(fusion_model, shared, tmp_path):
@@ -124,8 +125,8 @@ def test_what_is_in_a_file_follows_from_its_content(fusion_model, shared, tmp_pa
     assert network.window == 9
     assert network.description.startswith("MambaPose width 16 on cpu, scan ")
     observations = windows(np.random.default_rng(3))
-    expected = FusionMambaPose(fusion_model)(observations, CAMERA, 0).joints
-    np.testing.assert_allclose(network(observations, CAMERA, 0).joints, expected, atol=1e-6)
+    expected = FusionMambaPose(fusion_model)(observations, CAMERAS, 0).joints
+    np.testing.assert_allclose(network(observations, CAMERAS, 0).joints, expected, atol=1e-6)
     published = shared / "golden" / "posemamba_tiny_d32_n2_T9_official_layout.bin"
     assert isinstance(load_lifting_network(published), OfficialPoseMamba)
 
@@ -163,7 +164,7 @@ def test_limbs_become_those_of_an_adult_whatever_the_scale():
 def test_the_published_network_sees_straightened_normalised_keypoints(flip):
     model = small_model()
     poses = np.stack([np.stack([(POSE + (0.02 * t, 0, 4)) for t in range(5)])])
-    answer = OfficialPoseMamba(model, flip_average=flip)(observe(poses), CAMERA, index=3)
+    answer = OfficialPoseMamba(model, flip_average=flip)(observe(poses), [CAMERA], index=3)
     normalized = normalize_keypoints(torch.from_numpy(CAMERA.project(poses)).float(), 640, 480)
     with torch.inference_mode():
         lifted = flip_average(model, normalized) if flip else model(normalized)
@@ -172,6 +173,18 @@ def test_the_published_network_sees_straightened_normalised_keypoints(flip):
     assert answer.joints.shape == (1, 17, 3)
     assert answer.covariance is None
     np.testing.assert_array_equal(answer.joints[:, 0], 0.0)
+
+
+def test_the_published_network_takes_each_person_as_seen_by_their_camera():
+    wide = Camera.from_fov(320, 240, np.radians(90.0))
+    observations = observe(np.stack([POSE + (0, 0, 4), POSE + (1, 0, 5)])[:, None].repeat(3, axis=1))
+    network = OfficialPoseMamba(small_model())
+    both = network(observations, [CAMERA, wide], 2)
+    for person, camera in enumerate((CAMERA, wide)):
+        alone = Observations(
+            observations.rays[[person]], observations.confidence[[person]], observations.interval[[person]]
+        )
+        np.testing.assert_allclose(network(alone, [camera], 2).joints[0], both.joints[person], atol=1e-5)
 
 
 class Recording(OfficialPoseMamba):
@@ -197,7 +210,7 @@ def test_the_published_network_takes_missing_frames_to_lie_between_the_others():
     observations.rays[0, [0, 2, 3]] = np.nan
     observations.interval[0] = (0.1, 0.1, 0.1, 0.2, 0.1)
     network = Recording()
-    network(observations, CAMERA, 4)
+    network(observations, [CAMERA], 4)
     # Before they came, they stood still.
     expected = np.stack([pixels_at(x) for x in (0.0, 0.0, 0.075, 0.225, 0.3)])
     np.testing.assert_allclose(network.pixels[0], expected, atol=1e-2)
@@ -207,10 +220,10 @@ def test_the_published_network_takes_a_joint_never_seen_to_be_at_its_parent():
     observations = observe(POSE + np.array([(0.0, 0.0, 4.0), (0.1, 0.0, 4.0)])[None, :, None])
     observations.rays[0, :, [3, 13]] = np.nan
     network = Recording()
-    network(observations, CAMERA, 1)
+    network(observations, [CAMERA], 1)
     np.testing.assert_allclose(network.pixels[0, :, 3], network.pixels[0, :, PARENTS[3]])
     observations.rays[:] = np.nan
-    assert np.isfinite(network(observations, CAMERA, 1).joints).all()
+    assert np.isfinite(network(observations, [CAMERA], 1).joints).all()
 
 
 def test_a_released_checkpoint_lifts_a_synthetic_person(shared):

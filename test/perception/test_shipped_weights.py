@@ -6,6 +6,7 @@ import pytest
 from mambapose_ros.geometry import Camera
 from mambapose_ros.models.mambapose import INTERVAL_90
 from mambapose_ros.perception import Lifter
+from mambapose_ros.perception.lifter import lift_together
 from mambapose_ros.perception.lifting_networks import load_lifting_network
 from mambapose_ros.synthetic import UPRIGHT_MOTIONS, SyntheticScene
 from mambapose_ros.types import Frame, PersonKeypoints
@@ -69,6 +70,36 @@ def test_intrinsics_image_size_and_place_in_the_image_do_not_matter(network, mot
     expected = relative(lift(network, joints))
     seen = relative(lift(network, joints @ turned.T, camera)) @ turned
     assert np.linalg.norm(seen - expected, axis=-1).mean(axis=1).max() < 0.015
+
+
+def test_cameras_that_are_lifted_together_get_what_each_gets_alone(network):
+    """Three cameras of different intrinsics, in which people come and go."""
+    cameras = [CAMERA, Camera.from_fov(320, 240, np.radians(90.0)), Camera.from_fov(1920, 1080, np.radians(50.0))]
+    motions = [motion_of("walk"), motion_of("wave", 1)]
+    together, alone = ([Lifter(network, window=27) for _ in cameras] for _ in range(2))
+    compared = 0
+    for index in range(0, FRAMES, 2):
+        expected = []
+        for number, camera in enumerate(cameras):
+            people = [
+                PersonKeypoints(camera.project(joints[index]), np.full(17, 0.9), f"p{place}")
+                for place, joints in enumerate(motions)
+                if (index // 6 + place + number) % 3
+            ]
+            image = np.zeros((camera.height, camera.width, 3), np.uint8)
+            frame = Frame(round(index * 1e9 / 30), "camera", image, camera)
+            together[number].observe(frame, people)
+            expected.append(alone[number](frame, people))
+        for lifted, other in zip(lift_together(together), expected, strict=True):
+            assert lifted.stamp_ns == other.stamp_ns
+            assert lifted.camera is other.camera
+            for skeleton, lonely in zip(lifted.skeletons, other.skeletons, strict=True):
+                assert skeleton.id == lonely.id
+                np.testing.assert_allclose(skeleton.joints, lonely.joints, atol=1e-4)
+                np.testing.assert_allclose(skeleton.covariance, lonely.covariance, rtol=1e-3, atol=1e-9)
+                np.testing.assert_allclose(skeleton.velocity, lonely.velocity, atol=1e-2)
+                compared += 1
+    assert compared > FRAMES
 
 
 @pytest.fixture(scope="module")
