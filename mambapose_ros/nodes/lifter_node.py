@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from rclpy.qos import QoSProfile, ReliabilityPolicy
@@ -55,31 +55,34 @@ POLL_S = 0.02
 
 class LifterNode(ProcessingNode):
     """For each camera, subscribes ``keypoints``, ``camera_info``, ``flow`` with ``flow/since`` and ``depth`` (of
-    networks that give no metres ``inverse_depth``), joined by exact stamp; publishes ``skeletons``, ``markers``, TF and
-    ``keypoints/tracked``: the same people with ids, and those who are hidden for a moment.
+    networks that give no metres ``inverse_depth``), joined by exact stamp; publishes ``skeletons``, TF and
+    ``keypoints/tracked``: the same people with ids, and those who are hidden for a moment. Markers are marker_node's.
 
-    Each camera has a tracker and a memory of its own; the network is shared. With several cameras, ids begin with the
-    camera's number (c0p1), since nobody knows who is the same in two of them.
+    Each camera has a tracker and a memory of its own; the network is shared, and lifts the people of all frames that
+    wait in one batch. With several cameras, ids begin with the camera's name (front_p1), since nobody knows who is the
+    same in two of them.
+
+    Args:
+        node_arguments: as ``ProcessingNode``.
     """
 
     expects = "keypoints"
 
-    def __init__(self) -> None:
-        super().__init__("lifter_node", PARAMETERS)
+    def __init__(self, **node_arguments: Any) -> None:
+        super().__init__("lifter_node", PARAMETERS, **node_arguments)
         names = [name.strip("/") for name in self.parameters["cameras"]]
         if not names or len(set(names)) < len(names):
             raise UserError(f"parameter cameras: got {names}; expected one or more different names, for example ['']")
-        marks = [f"c{number}" for number in range(len(names))] if len(names) > 1 else [""]
-        self._cameras = [self._make_camera(name, mark) for name, mark in zip(names, marks, strict=True)]
+        self._cameras = [self._make_camera(name, several=len(names) > 1) for name in names]
         self._count = 0
         steady_timer(self, POLL_S, self._poll)
 
-    def _make_camera(self, name: str, mark: str) -> _Camera:
+    def _make_camera(self, name: str, several: bool) -> _Camera:
         prefix = f"{name}/" if name else ""
         return _Camera(
             name=name,
             prefix=prefix,
-            mark=mark,
+            id_prefix=f"{name.replace('/', '_')}_" if several and name else "",
             intrinsics=Intrinsics(),
             tracked_output=self.create_output(PersonKeypointsArray, f"{prefix}keypoints/tracked", qos.RESULT_OUTPUT),
             output=SkeletonOutput(self, prefix),
@@ -97,7 +100,7 @@ class LifterNode(ProcessingNode):
         device = prepare_torch(PipelineOptions(device=given["device"], threads=given["threads"]))
         network = load_lifting_network(locate(given["weights"]), given["flip_average"], device)
         for camera in self._cameras:
-            camera.tracker = Tracker(max_people=given["max_people"])
+            camera.tracker = Tracker(max_people=given["max_people"], id_prefix=camera.id_prefix)
             camera.lifter = Lifter(network, given["window"], given["lookahead"])
             camera.output.load()
         self.get_logger().info(f"configured with {given}; lifter: {self._cameras[0].lifter.description}")
@@ -166,14 +169,36 @@ class LifterNode(ProcessingNode):
     # --- work -----------------------------------------------------------------------------------------------------
 
     def process(self, items: tuple[JoinedMessages, ...]) -> None:
-        """Lift the frames that wait; a bad one does not keep the others from it."""
-        for messages in items:
+        """Lift the frames that wait: the oldest of each camera together, then the next."""
+        while items:
+            oldest = {messages.camera: messages for messages in reversed(items)}
+            items = tuple(messages for messages in items if messages is not oldest[messages.camera])
+            self._lift(oldest.values())
+
+    def _lift(self, frames: Iterable[JoinedMessages]) -> None:
+        """Publish the skeletons of one frame of each camera; a bad one does not keep the others from it."""
+        from mambapose_ros.perception.lifter import lift_together
+
+        stage_ms: dict[int, dict[str, float]] = {}
+        for messages in frames:
+            start = time.perf_counter()
             try:
-                self._lift(self._cameras[messages.camera], messages)
+                self._observe(self._cameras[messages.camera], messages)
             except ValueError as error:
                 self.fail(getattr(error, "cause", "bad keypoints"), str(error))
+            else:
+                stage_ms[messages.camera] = {"tracker": (time.perf_counter() - start) * 1e3}
+        start = time.perf_counter()
+        cameras = [self._cameras[index] for index in stage_ms]
+        lifted = lift_together([camera.lifter for camera in cameras])
+        lifter_ms = (time.perf_counter() - start) * 1e3
+        for camera, times, people in zip(cameras, stage_ms.values(), lifted, strict=True):
+            self.record_result(camera.last.stamp_ns, {**times, "lifter": lifter_ms})
+            if people is not None:
+                camera.output.publish(people)
 
-    def _lift(self, camera: _Camera, messages: JoinedMessages) -> None:
+    def _observe(self, camera: _Camera, messages: JoinedMessages) -> None:
+        """Give the people of a frame ids, and show them to the camera's lifter."""
         message = messages.keypoints
         found = keypoints_from_msg(message)
         intrinsics = camera.intrinsics.at(message.image_width, message.image_height)
@@ -188,23 +213,11 @@ class LifterNode(ProcessingNode):
             if reason == "stamp ran backwards":
                 camera.output.forget_transforms()
         flow = messages.flow_since(camera.last.stamp_ns if camera.last else None)
-        depth = self._depth_of(messages)
+        people = camera.tracker(image.stamp_ns, found, flow)
+        camera.lifter.observe(image, people, flow, self._depth_of(messages))
         camera.last = image
-
-        stage_ms: dict[str, float] = {}
-        start = time.perf_counter()
-        people = tuple(
-            replace(person, id=f"{camera.mark}{person.id}") for person in camera.tracker(image.stamp_ns, found, flow)
-        )
-        stage_ms["tracker"] = (time.perf_counter() - start) * 1e3
-        start = time.perf_counter()
-        lifted = camera.lifter(image, people, flow, depth)
-        stage_ms["lifter"] = (time.perf_counter() - start) * 1e3
         if camera.tracked_output.get_subscription_count() > 0:
             camera.tracked_output.publish(keypoints_to_msg(image, people))
-        self.record_result(image.stamp_ns, stage_ms)
-        if lifted is not None:
-            camera.output.publish(lifted)
 
     def _depth_of(self, messages: JoinedMessages):
         try:
@@ -256,13 +269,13 @@ class _Camera:
 
     Attributes:
         prefix: of its topics.
-        mark: of its people's ids; those of several cameras meet in TF, and in RViz.
+        id_prefix: what its people's ids begin with; those of several cameras meet in TF.
         last: the image lifted last.
     """
 
     name: str
     prefix: str
-    mark: str
+    id_prefix: str
     intrinsics: Intrinsics
     output: SkeletonOutput
     tracked_output: Any

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
+from visualization_msgs.msg import MarkerArray
 
 from mambapose_ros.drawing import draw_keypoints
 from mambapose_ros.geometry import Camera
+from mambapose_ros.markers import SkeletonMarkers
 from mambapose_ros.msg import PersonKeypointsArray
 from mambapose_ros.nodes import qos
 from mambapose_ros.nodes.aligned_depth import AlignedDepth
@@ -22,6 +24,7 @@ from mambapose_ros.nodes.conversions import (
 )
 from mambapose_ros.nodes.depth_input import DepthInput
 from mambapose_ros.nodes.image_node import IMAGE_PARAMETERS, ImageNode
+from mambapose_ros.nodes.message_types import MESSAGE_TYPES
 from mambapose_ros.nodes.parameters import ParameterSpec
 from mambapose_ros.nodes.skeleton_output import SKELETON_PARAMETERS, SkeletonOutput
 from mambapose_ros.nodes.spin import spin_node
@@ -31,7 +34,7 @@ from mambapose_ros.perception.device import DEVICES, resolve_device
 from mambapose_ros.perception.flow import FLOWS
 from mambapose_ros.perception.keypoints import IMAGE_DETECTORS
 from mambapose_ros.perception.pipeline import LIVE_OPTIONS
-from mambapose_ros.types import Frame, FrameResult
+from mambapose_ros.types import Frame, FrameResult, LiftedFrame
 from mambapose_ros.weights.advice import advice
 
 PARAMETERS = (
@@ -42,6 +45,7 @@ PARAMETERS = (
     ParameterSpec("depth", "off", "a network, or sensor = the topic depth", choices=tuple(DEPTHS), changeable=True),
     ParameterSpec("depth_timeout", 0.1, "seconds that an image waits for the depth sensor's", range=(0.0, 1.0)),
     ParameterSpec("max_people", 4, "people to follow; the most confident ones if more", range=(1, 32), changeable=True),
+    ParameterSpec("id_prefix", "", "what people's ids begin with; each of several cameras wants another"),
     ParameterSpec("weights", "mambapose-xs", "name or file of the lifter; empty = no skeletons"),
     ParameterSpec("window", 27, "frames that the lifter sees", range=(1, 243)),
     ParameterSpec("lookahead", 0, "frames that skeletons lie back; more is more accurate, and later", range=(0, 121)),
@@ -66,6 +70,8 @@ class PoseNode(ImageNode):
         self._aligned_depth = AlignedDepth(self.parameters["lookahead"])
         self._keypoints_output = self.create_output(PersonKeypointsArray, "keypoints", qos.RESULT_OUTPUT)
         self._skeletons = SkeletonOutput(self)
+        self._markers = SkeletonMarkers(MESSAGE_TYPES)
+        self._markers_output = self.create_output(MarkerArray, "markers", qos.RESULT_OUTPUT)
         self._annotated_output = self.create_output(Image, "annotated", qos.IMAGE_OUTPUT)
         self._annotated_compressed_output = self.create_output(
             CompressedImage, "annotated/compressed", qos.IMAGE_OUTPUT
@@ -81,7 +87,7 @@ class PoseNode(ImageNode):
         options = PipelineOptions.pick(self.parameters)
         has_gpu = torch.cuda.is_available()
         self._skeletons.load()
-        self._pipeline = Pipeline.create(options)
+        self._pipeline = Pipeline.create(options, self.parameters["id_prefix"])
         self._device = resolve_device(options.device, has_gpu)
         self.get_logger().info(
             f"configured with {options}, on {self._device}; lifter: {self._pipeline.description['lifter']}"
@@ -150,9 +156,14 @@ class PoseNode(ImageNode):
         self._keypoints_output.publish(keypoints_to_msg(frame, result.keypoints))
         self.record_result(frame.stamp_ns, result.stage_ms)
         if result.lifted is not None:
-            self._skeletons.publish(result.lifted)
+            self._publish_skeletons(result.lifted)
         self._publish_annotated(result)
         self._publish_depth(result)
+
+    def _publish_skeletons(self, lifted: LiftedFrame) -> None:
+        message = self._skeletons.publish(lifted)
+        if message is not None and self._markers_output.get_subscription_count() > 0:
+            self._markers_output.publish(self._markers(message))
 
     def _publish_annotated(self, result: FrameResult) -> None:
         raw = self._annotated_output.get_subscription_count() > 0

@@ -1,17 +1,14 @@
-"""Where people in space go: messages, markers and TF."""
+"""Where people in space go: messages and TF."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from rclpy.qos import QoSProfile
-from visualization_msgs.msg import MarkerArray
 
-from mambapose_ros.markers import SkeletonMarkers
 from mambapose_ros.msg import SkeletonArray
 from mambapose_ros.nodes import qos
 from mambapose_ros.nodes.conversions import skeletons_to_msg
-from mambapose_ros.nodes.message_types import MESSAGE_TYPES
 from mambapose_ros.nodes.parameters import ParameterSpec
 from mambapose_ros.nodes.processing_node import ProcessingNode
 from mambapose_ros.nodes.transforms import (
@@ -28,7 +25,7 @@ SKELETON_PARAMETERS = (
         "publish_tf", True, "a frame body_<id> per person in TF; whoever listens to TF keeps the node at work"
     ),
     ParameterSpec("tf_joints", False, "in TF also a frame body_<id>_<joint> per joint"),
-    ParameterSpec("target_frame", "", "frame of skeletons and markers, by TF; empty = the camera's optical frame"),
+    ParameterSpec("target_frame", "", "frame of skeletons, by TF; empty = the camera's optical frame"),
     ParameterSpec(
         "transform_timeout", 0.1, "seconds that skeletons wait for the transform to target_frame", range=(0.0, 1.0)
     ),
@@ -36,7 +33,7 @@ SKELETON_PARAMETERS = (
 
 
 class SkeletonOutput:
-    """Publishes ``skeletons``, ``markers`` and TF for a node whose parameters include ``SKELETON_PARAMETERS``.
+    """Publishes ``skeletons`` and TF for a node whose parameters include ``SKELETON_PARAMETERS``.
 
     Args:
         node: to publish with.
@@ -49,11 +46,9 @@ class SkeletonOutput:
     def __init__(self, node: ProcessingNode, prefix: str = "") -> None:
         self.problem = ""
         self._node = node
-        self._markers = SkeletonMarkers(MESSAGE_TYPES)
         self._listener: TransformListener | None = None
         self._placed: dict[str, str] = {}
         self._skeletons_output = node.create_output(SkeletonArray, f"{prefix}skeletons", qos.RESULT_OUTPUT)
-        self._markers_output = node.create_output(MarkerArray, f"{prefix}markers", qos.RESULT_OUTPUT)
         self._tf_type = tf_message_type() if node.parameters["publish_tf"] else None
         self._tf_output = node.create_output(self._tf_type, "/tf", QoSProfile(depth=100)) if self._tf_type else None
 
@@ -79,8 +74,8 @@ class SkeletonOutput:
         if self._listener is not None:
             self._listener.clear()
 
-    def publish(self, lifted: LiftedFrame) -> None:
-        """Tell of the people of one image."""
+    def publish(self, lifted: LiftedFrame) -> SkeletonArray | None:
+        """Tell of the people of one image; returns the message, None when there is none for want of a transform."""
         self._placed = {s.id: s.scale_source for s in lifted.skeletons if s.state != "lost"}
         if self._tf_output is not None:
             transforms = body_transforms(lifted, self._node.parameters["tf_joints"])
@@ -90,11 +85,10 @@ class SkeletonOutput:
         except TransformError as error:
             self.problem = str(error)
             self._node.warn("no transform", f"skeletons not published: {error}")
-            return
+            return None
         message = skeletons_to_msg(lifted, lifted.skeletons, lifted.keypoints)
         self._skeletons_output.publish(message)
-        if self._markers_output.get_subscription_count() > 0:
-            self._markers_output.publish(self._markers(message))
+        return message
 
     def _in_target_frame(self, lifted: LiftedFrame) -> LiftedFrame:
         if self._listener is None:

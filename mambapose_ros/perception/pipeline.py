@@ -111,8 +111,12 @@ class Pipeline:
         self._last: _Shot | None = None
 
     @classmethod
-    def create(cls, options: PipelineOptions | None = None) -> Pipeline:
+    def create(cls, options: PipelineOptions | None = None, id_prefix: str = "") -> Pipeline:
         """The pipeline of these options; the default ones need neither a download nor a GPU.
+
+        Args:
+            options: which stages it has.
+            id_prefix: what people's ids begin with, so that those of several pipelines differ.
 
         Raises:
             ValueError: for unknown names, or a window that the network does not take.
@@ -125,7 +129,7 @@ class Pipeline:
             detector=make_detector(options.detector, max_people=options.max_people, device=device),
             flow=make_flow(options.flow, device),
             depth=make_depth(options.depth, device),
-            tracker=Tracker(max_people=options.max_people),
+            tracker=Tracker(max_people=options.max_people, id_prefix=id_prefix),
         )
 
     def __call__(self, frame: Frame) -> FrameResult:

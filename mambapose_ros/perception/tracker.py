@@ -40,16 +40,18 @@ class Tracker:
         max_people: people to follow.
         timeout: seconds out of sight after which somebody is lost. People who cross hide each other for about one, and
             it may take the detector some images to find them again.
+        id_prefix: what ids begin with, before p1, p2, ...; trackers with different ones never give the same id.
 
     Raises:
         ValueError: when ``max_people`` is below 1, or ``timeout`` below 0.
     """
 
-    def __init__(self, max_people: int = 4, timeout: float = 2.0) -> None:
+    def __init__(self, max_people: int = 4, timeout: float = 2.0, id_prefix: str = "") -> None:
         if not timeout >= 0.0:
             raise ValueError(f"expected a timeout of 0 seconds or more, got {timeout}")
         self.max_people = max_people
         self._timeout_ns = round(timeout * 1e9)
+        self._id_prefix = id_prefix
         self._tracks: list[_Track] = []
         self._last_ns: int | None = None
         self._ids_given = 0
@@ -108,7 +110,7 @@ class Tracker:
 
     def _start(self, stamp_ns: int, person: PersonKeypoints) -> _Track:
         self._ids_given += 1
-        return _Track(self._ids_given, 1, stamp_ns, ImageMotion.start(person))
+        return _Track(self._ids_given, f"{self._id_prefix}p{self._ids_given}", 1, stamp_ns, ImageMotion.start(person))
 
     def _likeness(
         self, stamp_ns: int, people: Sequence[PersonKeypoints], tracks: Sequence[_Track], flow: np.ndarray | None
@@ -131,11 +133,12 @@ class _Track:
     """One person over time.
 
     Attributes:
-        number: of the id.
+        number: counts people.
         sightings: how many so far.
     """
 
     number: int
+    id: str
     sightings: int
     last_seen_ns: int
     motion: ImageMotion
@@ -153,18 +156,14 @@ class _Track:
 
     def seen(self, stamp_ns: int, person: PersonKeypoints) -> _Track:
         motion = self.motion.seen(person, (stamp_ns - self.last_seen_ns) * 1e-9)
-        return _Track(self.number, self.sightings + 1, stamp_ns, motion)
+        return _Track(self.number, self.id, self.sightings + 1, stamp_ns, motion)
 
     def as_seen(self) -> PersonKeypoints:
-        return replace(self.motion.person, id=self._id, state="tracked" if self.confirmed else "tentative")
+        return replace(self.motion.person, id=self.id, state="tracked" if self.confirmed else "tentative")
 
     def as_predicted(self, stamp_ns: int) -> PersonKeypoints:
         xy = self.expect(stamp_ns).person.xy
-        return PersonKeypoints(xy, np.zeros(NUM_JOINTS), self._id, "predicted")
+        return PersonKeypoints(xy, np.zeros(NUM_JOINTS), self.id, "predicted")
 
     def as_lost(self) -> PersonKeypoints:
-        return PersonKeypoints(np.full((NUM_JOINTS, 2), np.nan), np.zeros(NUM_JOINTS), self._id, "lost")
-
-    @property
-    def _id(self) -> str:
-        return f"p{self.number}"
+        return PersonKeypoints(np.full((NUM_JOINTS, 2), np.nan), np.zeros(NUM_JOINTS), self.id, "lost")

@@ -42,6 +42,14 @@ def test_people_keep_their_ids_whatever_order_they_come_in():
     assert {person.id: round(place(person)) for person in second} == {"p2": 304, "p1": 3}
 
 
+def test_ids_of_trackers_with_different_prefixes_differ():
+    front, rear = Tracker(id_prefix="front_"), Tracker(id_prefix="rear_")
+    for tracker, expected in ((front, "front_p1"), (rear, "rear_p1")):
+        assert [tracker(i * FRAME, [person_at(100.0)])[0].id for i in range(2)] == [expected] * 2
+        (predicted,) = tracker(2 * FRAME, [])
+        assert (predicted.id, predicted.state) == (expected, "predicted")
+
+
 def test_a_new_person_is_tentative_and_tracked_from_the_second_sighting_on():
     tracker = Tracker()
     states = [tracker(frame * FRAME, [person_at(frame)])[0].state for frame in range(5)]

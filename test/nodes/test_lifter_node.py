@@ -1,0 +1,89 @@
+"""lifter_node lifts the cameras' frames together; test_distributed.py has it in the graph."""
+
+import numpy as np
+import pytest
+from mambapose_ros.msg import PersonKeypointsArray, SkeletonArray
+from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.parameter import Parameter
+from tiny_lifter import WINDOW, save_tiny_lifter
+
+from mambapose_ros.nodes.conversions import keypoints_to_msg, stamp_to_ns
+from mambapose_ros.nodes.lifter_inputs import JoinedMessages
+from mambapose_ros.nodes.lifter_node import LifterNode
+from mambapose_ros.synthetic import SyntheticScene
+from mambapose_ros.types import Frame, PersonKeypoints
+
+CAMERAS = ["left", "arm/right", "rear"]
+FRAME_NS = 33_333_333
+TRUTH = SyntheticScene(motion="idle", width=64, height=48).render(0)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    return save_tiny_lifter(tmp_path_factory.mktemp("weights") / "tiny.safetensors")
+
+
+@pytest.fixture
+def node(ros, weights):
+    values = {"cameras": CAMERAS, "weights": str(weights), "window": WINDOW, "flow": False, "device": "cpu"}
+    made = LifterNode(namespace="/rig", parameter_overrides=[Parameter(name, value=v) for name, v in values.items()])
+    assert made.trigger_configure() == TransitionCallbackReturn.SUCCESS
+    yield made
+    made.close()
+    made.destroy_node()
+
+
+def frame_of(camera: int, index: int) -> JoinedMessages:
+    """Somebody who stands still, further to the right in each camera's image."""
+    frame = Frame((index + 1) * FRAME_NS, f"optical{camera}", TRUTH.image, TRUTH.camera)
+    people = [PersonKeypoints(TRUTH.keypoints[0] + (5.0 * camera, 0.0), np.full(17, 0.9))]
+    return JoinedMessages(camera, keypoints_to_msg(frame, people), (), None)
+
+
+def broken(camera: int, index: int) -> JoinedMessages:
+    whole = frame_of(camera, index)
+    message = PersonKeypointsArray(header=whole.keypoints.header, joint_names=["nose"])
+    return JoinedMessages(camera, message, (), None)
+
+
+class Rig:
+    """What the node says of each camera, and how many people the network was given at a time."""
+
+    def __init__(self, listener, node) -> None:
+        self.listener = listener
+        self.heard = [listener.hear(SkeletonArray, f"/rig/{name}/skeletons") for name in CAMERAS]
+        self.batches: list[int] = []
+        model = node._cameras[0].lifter._network._model
+        model.register_forward_pre_hook(lambda _, inputs: self.batches.append(len(inputs[0])))
+        for camera in node._cameras:
+            output = camera.output._skeletons_output
+            listener.spin_until(output.get_subscription_count, "the node knows who listens")
+
+    def indices(self) -> list[list[int]]:
+        """Of the frames that skeletons came of, for each camera."""
+        return [[stamp_to_ns(message.header.stamp) // FRAME_NS - 1 for message in heard] for heard in self.heard]
+
+    def await_indices(self, *expected: list[int]) -> None:
+        self.listener.spin_until(lambda: self.indices() == list(expected), f"skeletons of {expected}")
+
+
+def test_frames_that_wait_are_lifted_in_one_call_for_each_round_of_cameras(listener, node):
+    rig = Rig(listener, node)
+    node.process(tuple(frame_of(*which) for which in [(0, 0), (1, 0), (0, 1), (2, 0), (0, 2), (1, 1)]))
+    rig.await_indices([0, 1, 2], [0, 1], [0])
+    assert rig.batches == [3, 2, 1]
+    for camera, (heard, name) in enumerate(zip(rig.heard, ("left", "arm_right", "rear"), strict=True)):
+        assert {skeleton.id for message in heard for skeleton in message.skeletons} == {f"{name}_p1"}
+        assert heard[0].header.frame_id == f"optical{camera}"
+    pelves = [heard[0].skeletons[0].joints[0].position for heard in rig.heard]
+    assert pelves[0].x / pelves[0].z < pelves[1].x / pelves[1].z < pelves[2].x / pelves[2].z
+
+
+def test_a_bad_frame_of_one_camera_does_not_keep_the_others(listener, node):
+    rig = Rig(listener, node)
+    node.process((frame_of(0, 0), broken(1, 0), frame_of(2, 0)))
+    node.process((broken(1, 1), broken(0, 1)))
+    node.process((frame_of(1, 2), frame_of(0, 2)))
+    rig.await_indices([0, 2], [2], [0])
+    assert rig.batches == [2, 2]
+    assert node.statistics.dropped() == {"bad keypoints": 3}
