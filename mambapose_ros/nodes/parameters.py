@@ -38,6 +38,11 @@ class ParameterSpec:
         return isinstance(self.default, (str, float)) and not self.choices
 
     @property
+    def _takes_false(self) -> bool:
+        """Whether false stands for "off": YAML reads the bare word so, in files and on the command line."""
+        return "off" in self.choices
+
+    @property
     def expectation(self) -> str:
         """What is expected, with an example."""
         kind = Parameter.Type.from_parameter_value(self.default).name.lower()
@@ -57,6 +62,8 @@ class ParameterSpec:
         """
         if self._takes_integers and type(value) is int:
             value = type(self.default)(value)
+        if self._takes_false and value is False:
+            value = "off"
         allowed = type(value) is type(self.default) and (not self.choices or value in self.choices)
         if not allowed or (self.range is not None and not self.range[0] <= value <= self.range[1]):
             raise ParameterError(f"parameter {self.name}: got {value!r}; {self.expectation}")
@@ -67,7 +74,7 @@ class ParameterSpec:
         descriptor = ParameterDescriptor(name=self.name, description=self.description, read_only=not self.changeable)
         # The value is checked here instead: `rate:=10` and `source:=0` are meant as 10.0 and "0", and rclpy refuses
         # another type without saying of which parameter, and which it should be.
-        descriptor.dynamic_typing = self._takes_integers or self.changeable
+        descriptor.dynamic_typing = self._takes_integers or self._takes_false or self.changeable
         if self.choices:
             descriptor.additional_constraints = f"one of: {', '.join(self.choices)}"
         if self.range is not None and isinstance(self.default, int):

@@ -126,7 +126,8 @@ def weights(tmp_path_factory):
 @pytest.fixture(scope="module")
 def pose_node(weights):
     """One process for the tests that leave it running."""
-    with NodeProcess("pose_node", "/shared_pose_node", **ANY_AGE, timeout=0.5, weights=weights, window=WINDOW) as node:
+    given = {**ANY_AGE, "timeout": 0.5, "weights": weights, "window": WINDOW, "id_prefix": "front_"}
+    with NodeProcess("pose_node", "/shared_pose_node", **given) as node:
         yield node
 
 
@@ -302,6 +303,7 @@ def test_people_are_published_in_space_and_as_markers(camera):
         "somebody in space, with a velocity",
     )
     (skeleton,) = tracked()
+    assert skeleton.id.startswith("front_p")
     assert skeleton.scale_source == Skeleton.SCALE_LEARNED
     assert skeleton.roi.width > 0
     for joint in skeleton.joints[1:]:
@@ -325,7 +327,7 @@ def test_flow_is_turned_off_and_on_while_the_node_runs(camera):
 
     camera.send_image_until(TRUTH.image, people_and_flow, "somebody, and flow")
     ids = {person.id for person in camera.results[-1].people}
-    assert set_parameter(camera, "flow", "off").successful
+    assert set_parameter(camera, "flow", False).successful  # as ros2 param set reads off
     camera.send_image_until(
         TRUTH.image, lambda: camera.value("flow") == "off" and camera.value("flow_ms") is None, "no flow any more"
     )
