@@ -1,75 +1,113 @@
-"""People in 3D by several processes, here or on several machines: keypoint_node, flow_node, depth_node, lifter_node.
+"""People in 3D by several processes, here or on several machines: keypoint_node, flow_node, depth_node and lifter_node,
+and marker_node to look at them.
 
-ros2 launch mambapose_ros distributed.launch.py namespace:=front image_topic:=/camera/image_raw
-ros2 launch mambapose_ros distributed.launch.py namespace:=front image_topic:=/camera/image_raw start:=keypoints
-ros2 launch mambapose_ros distributed.launch.py namespace:=front image_topic:=/camera/image_raw start:=flow,lifter
+ros2 launch mambapose_ros distributed.launch.py namespace:=robot image_topic:=/camera/image_raw
+ros2 launch mambapose_ros distributed.launch.py namespace:=robot image_topic:=/camera/image_raw start:=keypoints
+ros2 launch mambapose_ros distributed.launch.py namespace:=robot image_topic:=/camera/image_raw start:=flow,lifter
+ros2 launch mambapose_ros distributed.launch.py namespace:=robot start:=markers rviz:=true
+ros2 launch mambapose_ros distributed.launch.py cameras:=front,rear image_topic:=/{camera}/image_raw
 
-The second and the third command share the work of the first between two machines.
+The second, third and fourth command share the work of the first between three machines. In the fifth, each camera has
+stages of its own, and one lifter_node serves all.
 """
 
 from pathlib import Path
 
+from ament_index_python.packages import get_package_share_directory
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch_ros.actions import Node
 
 from launch import LaunchContext, LaunchDescription
+from mambapose_ros.errors import UserError
+from mambapose_ros.nodes.launch_arguments import CameraArguments, cameras_of, parameter_file
 from mambapose_ros.nodes.localhost import stay_on_this_machine
+from mambapose_ros.nodes.rviz_config import rviz_arguments
 from mambapose_ros.perception.depth import DEPTHS
 from mambapose_ros.perception.device import DEVICES
 from mambapose_ros.perception.flow import FLOWS
 from mambapose_ros.perception.keypoints import IMAGE_DETECTORS
 
-STAGES = ("keypoints", "flow", "depth", "lifter")
+CONFIG = Path(get_package_share_directory("mambapose_ros")) / "config"
+
+STAGES = ("keypoints", "flow", "depth", "lifter", "markers")
 
 ARGUMENTS = (
     DeclareLaunchArgument(
         "start",
-        default_value="keypoints,flow,depth,lifter",
+        default_value="keypoints,flow,depth,lifter,markers",
         description="which of these to start on this machine; flow and depth are left out where they are off",
     ),
-    DeclareLaunchArgument("image_topic", default_value="image", description="topic of the camera's images"),
+    DeclareLaunchArgument(
+        "cameras",
+        default_value="",
+        description="names such as front,rear: stages for each, in a namespace of that name, and one lifter_node for "
+        "all; empty = one camera",
+    ),
+    DeclareLaunchArgument(
+        "image_topic",
+        default_value="image",
+        description="topic of the images; {camera} in it is the camera's name, as in /{camera}/image_raw",
+    ),
     DeclareLaunchArgument(
         "image_transport",
-        default_value="raw",
-        choices=["raw", "compressed"],
-        description="compressed = take <image_topic>/compressed: a tenth of the bandwidth, about the same people",
+        default_value="",
+        choices=["", "raw", "compressed"],
+        description="compressed = take <image_topic>/compressed: a tenth of the bandwidth, about the same people; "
+        "before all files, empty = theirs",
     ),
     DeclareLaunchArgument(
         "camera_info_topic",
         default_value="",
-        description="topic of its intrinsics; empty = camera_info beside image_topic",
+        description="topic of its intrinsics, with {camera} as image_topic; empty = camera_info beside image_topic",
     ),
-    DeclareLaunchArgument("depth_topic", default_value="depth", description="topic of depth registered to the images"),
-    DeclareLaunchArgument("namespace", default_value="", description="of the nodes and all they publish: one a camera"),
     DeclareLaunchArgument(
-        "params_file", default_value="", description="your own parameters, one section for each node"
+        "depth_topic",
+        default_value="depth",
+        description="topic of depth registered to the images, with {camera} as image_topic",
+    ),
+    DeclareLaunchArgument("namespace", default_value="", description="of the nodes and all they publish"),
+    DeclareLaunchArgument(
+        "params_file",
+        default_value="",
+        description="your own parameters, which come before those of config/distributed.yaml",
     ),
     DeclareLaunchArgument(
         "detector",
         default_value="",
         choices=["", *IMAGE_DETECTORS],
-        description="2D front end, before params_file; empty = keypoint_node's",
+        description="2D front end, before all files; empty = theirs",
     ),
     DeclareLaunchArgument(
         "flow",
-        default_value="dis",
-        choices=["dis", *(name for name in FLOWS if name != "dis")],
-        description="optical flow",
+        default_value="",
+        choices=["", *FLOWS],
+        description="optical flow, for flow_node and lifter_node, before all files; empty = theirs",
     ),
     DeclareLaunchArgument(
         "depth",
         default_value="off",
         choices=["off", *(name for name in DEPTHS if name != "off")],
-        description="a network, or sensor = take depth_topic",
+        description="a network, or sensor = take depth_topic; for depth_node and lifter_node, before all files",
     ),
     DeclareLaunchArgument(
         "device",
         default_value="",
         choices=["", *DEVICES],
-        description="where networks run, before params_file; empty = the nodes'",
+        description="where networks run, before all files; empty = theirs",
     ),
     DeclareLaunchArgument(
         "use_sim_time", default_value="false", choices=["true", "false"], description="take time from /clock"
+    ),
+    DeclareLaunchArgument(
+        "rviz",
+        default_value="false",
+        choices=["true", "false"],
+        description="show it with config/mambapose.rviz, all cameras in one window",
+    ),
+    DeclareLaunchArgument(
+        "fixed_frame",
+        default_value="",
+        description="of RViz; empty = camera_optical_frame, as source_node stamps; several cameras need one",
     ),
     DeclareLaunchArgument(
         "localhost",
@@ -90,7 +128,8 @@ def start(context: LaunchContext) -> list[Node]:
     given = {argument.name: context.launch_configurations[argument.name] for argument in ARGUMENTS}
     asked = {stage.strip() for stage in given["start"].split(",") if stage.strip()}
     if not asked or asked - set(STAGES):
-        raise RuntimeError(f"start: expected some of {','.join(STAGES)}, separated by commas, got {given['start']!r}")
+        raise UserError(f"start: expected some of {','.join(STAGES)}, separated by commas, got {given['start']!r}")
+    cameras = cameras_of(given)
     if given["localhost"] == "true":
         stay_on_this_machine(context.environment)
     if given["flow"] == "off":
@@ -101,82 +140,108 @@ def start(context: LaunchContext) -> list[Node]:
         "keypoints": keypoint_node,
         "flow": flow_node,
         "depth": depth_node,
-        "lifter": lifter_node,
+        "markers": marker_node,
     }
-    return [makers[stage](given) for stage in STAGES if stage in asked]
+    nodes = [maker(given, camera) for stage, maker in makers.items() if stage in asked for camera in cameras]
+    if "lifter" in asked:
+        nodes.append(lifter_node(given, cameras))
+    # RViz first: where it is missing, nothing has been started that would stay.
+    return [rviz(given, cameras), *nodes] if given["rviz"] == "true" else nodes
 
 
-def keypoint_node(given: dict[str, str]) -> Node:
+def keypoint_node(given: dict[str, str], camera: CameraArguments) -> Node:
     """Finds people."""
-    values = {name: given[name] for name in ("detector", "device") if given[name]}
     return Node(
         package="mambapose_ros",
         executable="keypoint_node",
         name="keypoint_node",
-        namespace=given["namespace"],
+        namespace=camera.namespace,
         output="screen",
-        parameters=parameters(given, {**values, "image_transport": given["image_transport"]}),
-        remappings=images(given),
+        parameters=parameters(given, "detector", "device", "image_transport"),
+        remappings=images(camera),
     )
 
 
-def flow_node(given: dict[str, str]) -> Node:
+def flow_node(given: dict[str, str], camera: CameraArguments) -> Node:
     """Estimates flow."""
-    values = {name: given[name] for name in ("flow", "device") if given[name]}
     return Node(
         package="mambapose_ros",
         executable="flow_node",
         name="flow_node",
-        namespace=given["namespace"],
+        namespace=camera.namespace,
         output="screen",
-        parameters=parameters(given, {**values, "image_transport": given["image_transport"]}),
-        remappings=images(given),
+        parameters=parameters(given, "flow", "device", "image_transport"),
+        remappings=images(camera),
     )
 
 
-def depth_node(given: dict[str, str]) -> Node:
+def depth_node(given: dict[str, str], camera: CameraArguments) -> Node:
     """Estimates depth."""
-    values = {name: given[name] for name in ("depth", "device") if given[name]}
     return Node(
         package="mambapose_ros",
         executable="depth_node",
         name="depth_node",
-        namespace=given["namespace"],
+        namespace=camera.namespace,
         output="screen",
-        parameters=parameters(given, {**values, "image_transport": given["image_transport"]}),
-        remappings=images(given),
+        parameters=parameters(given, "depth", "device", "image_transport"),
+        remappings=images(camera),
     )
 
 
-def lifter_node(given: dict[str, str]) -> Node:
-    """Joins what the others made, and lifts."""
-    values = {"device": given["device"]} if given["device"] else {}
-    folder, slash, _ = given["image_topic"].rpartition("/")
-    remappings = [("camera_info", given["camera_info_topic"] or f"{folder}{slash}camera_info")]
-    if given["depth"] == "sensor":
-        remappings.append(("depth", given["depth_topic"]))
+def marker_node(given: dict[str, str], camera: CameraArguments) -> Node:
+    """Draws the skeletons."""
+    return Node(
+        package="mambapose_ros",
+        executable="marker_node",
+        name="marker_node",
+        namespace=camera.namespace,
+        output="screen",
+        parameters=parameters(given),
+    )
+
+
+def lifter_node(given: dict[str, str], cameras: tuple[CameraArguments, ...]) -> Node:
+    """Joins what the others made of all cameras, and lifts."""
+    values = {}
+    if given["cameras"]:
+        values["cameras"] = [camera.name for camera in cameras]
+    if given["flow"]:
+        values["flow"] = given["flow"] != "off"
+    topics = ["camera_info", *(["depth"] if given["depth"] == "sensor" else [])]
     return Node(
         package="mambapose_ros",
         executable="lifter_node",
         name="lifter_node",
         namespace=given["namespace"],
         output="screen",
-        parameters=parameters(given, {**values, "flow": given["flow"] != "off", "depth": given["depth"]}),
-        remappings=remappings,
+        parameters=parameters(given, "depth", "device", **values),
+        remappings=[
+            (camera.seen_from_above(topic), camera.seen_from_above(getattr(camera, topic)))
+            for camera in cameras
+            for topic in topics
+        ],
     )
 
 
-def images(given: dict[str, str]) -> list[tuple[str, str]]:
+def images(camera: CameraArguments) -> list[tuple[str, str]]:
     """Where images come from."""
-    image = given["image_topic"]
-    return [("image", image), ("image/compressed", f"{image}/compressed")]
+    return [("image", camera.image), ("image/compressed", f"{camera.image}/compressed")]
 
 
-def parameters(given: dict[str, str], values: dict) -> list:
-    """The user's file, and what goes before it."""
-    files = []
-    if given["params_file"]:
-        files.append(given["params_file"])
-        if not Path(files[0]).is_file():
-            raise RuntimeError(f"params_file: expected a YAML file of parameters, found none at {files[0]}")
+def parameters(given: dict[str, str], *names: str, **values: object) -> list:
+    """Parameter files, and the arguments of these names and other values, which come before them."""
+    values = {**{name: given[name] for name in names if given[name]}, **values}
+    files = [str(CONFIG / "distributed.yaml"), *parameter_file(given)]
     return [*files, {**values, "use_sim_time": given["use_sim_time"] == "true"}]
+
+
+def rviz(given: dict[str, str], cameras: tuple[CameraArguments, ...]) -> Node:
+    """RViz, set up for the topics as published."""
+    namespaces = [camera.namespace for camera in cameras]
+    return Node(
+        package="rviz2",
+        executable="rviz2",
+        output="screen",
+        arguments=rviz_arguments(CONFIG / "mambapose.rviz", namespaces, given["fixed_frame"]),
+        parameters=[{"use_sim_time": given["use_sim_time"] == "true"}],
+    )

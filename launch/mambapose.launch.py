@@ -1,6 +1,7 @@
-"""People in 3D from one camera: pose_node, and RViz if asked.
+"""People in 3D from one camera or several: pose_node for each, and RViz if asked.
 
 ros2 launch mambapose_ros mambapose.launch.py image_topic:=/camera/image_raw rviz:=true
+ros2 launch mambapose_ros mambapose.launch.py cameras:=front,rear image_topic:=/{camera}/image_raw
 ros2 launch mambapose_ros mambapose.launch.py --show-args
 """
 
@@ -11,21 +12,36 @@ from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch_ros.actions import Node
 
 from launch import LaunchContext, LaunchDescription
+from mambapose_ros.nodes.launch_arguments import CameraArguments, cameras_of, parameter_file
 from mambapose_ros.nodes.localhost import stay_on_this_machine
+from mambapose_ros.nodes.rviz_config import rviz_arguments
 from mambapose_ros.perception.device import DEVICES
 from mambapose_ros.perception.keypoints import IMAGE_DETECTORS
 
 CONFIG = Path(get_package_share_directory("mambapose_ros")) / "config"
 
 ARGUMENTS = (
-    DeclareLaunchArgument("image_topic", default_value="image", description="topic of the camera's images"),
+    DeclareLaunchArgument(
+        "cameras",
+        default_value="",
+        description="names such as front,rear: a pose_node for each, in a namespace of that name; empty = one camera",
+    ),
+    DeclareLaunchArgument(
+        "image_topic",
+        default_value="image",
+        description="topic of the images; {camera} in it is the camera's name, as in /{camera}/image_raw",
+    ),
     DeclareLaunchArgument(
         "camera_info_topic",
         default_value="",
-        description="topic of its intrinsics; empty = camera_info beside image_topic",
+        description="topic of its intrinsics, with {camera} as image_topic; empty = camera_info beside image_topic",
     ),
-    DeclareLaunchArgument("depth_topic", default_value="depth", description="topic of depth registered to the images"),
-    DeclareLaunchArgument("namespace", default_value="", description="of the node and what it publishes: one a camera"),
+    DeclareLaunchArgument(
+        "depth_topic",
+        default_value="depth",
+        description="topic of depth registered to the images, with {camera} as image_topic",
+    ),
+    DeclareLaunchArgument("namespace", default_value="", description="of the nodes and what they publish"),
     DeclareLaunchArgument(
         "preset",
         default_value="none",
@@ -51,10 +67,15 @@ ARGUMENTS = (
         "use_sim_time", default_value="false", choices=["true", "false"], description="take time from /clock"
     ),
     DeclareLaunchArgument(
-        "rviz", default_value="false", choices=["true", "false"], description="show it with config/mambapose.rviz"
+        "rviz",
+        default_value="false",
+        choices=["true", "false"],
+        description="show it with config/mambapose.rviz, all cameras in one window",
     ),
     DeclareLaunchArgument(
-        "fixed_frame", default_value="", description="of RViz; empty = camera_optical_frame, as source_node stamps"
+        "fixed_frame",
+        default_value="",
+        description="of RViz; empty = camera_optical_frame, as source_node stamps; several cameras need one",
     ),
     DeclareLaunchArgument(
         "localhost",
@@ -73,59 +94,48 @@ def generate_launch_description() -> LaunchDescription:
 def start(context: LaunchContext) -> list[Node]:
     """The nodes that the arguments ask for."""
     given = {argument.name: context.launch_configurations[argument.name] for argument in ARGUMENTS}
+    cameras = cameras_of(given)
     if given["localhost"] == "true":
         stay_on_this_machine(context.environment)
+    nodes = [pose_node(given, camera, several=len(cameras) > 1) for camera in cameras]
     # RViz first: where it is missing, nothing has been started that would stay.
-    return [*([rviz(given)] if given["rviz"] == "true" else []), pose_node(given)]
+    return [rviz(given, cameras), *nodes] if given["rviz"] == "true" else nodes
 
 
-def pose_node(given: dict[str, str]) -> Node:
-    """The pipeline in one process."""
-    image = given["image_topic"]
-    folder, slash, _ = image.rpartition("/")
+def pose_node(given: dict[str, str], camera: CameraArguments, several: bool) -> Node:
+    """The pipeline of one camera in one process."""
+    values = {name: given[name] for name in ("detector", "device") if given[name]}
+    if several:
+        values["id_prefix"] = f"{camera.name}_"
     return Node(
         package="mambapose_ros",
         executable="pose_node",
         name="pose_node",
-        namespace=given["namespace"],
+        namespace=camera.namespace,
         output="screen",
-        parameters=parameters(given),
+        parameters=[*parameter_files(given), {**values, "use_sim_time": given["use_sim_time"] == "true"}],
         remappings=[
-            ("image", image),
-            ("image/compressed", f"{image}/compressed"),
-            ("camera_info", given["camera_info_topic"] or f"{folder}{slash}camera_info"),
-            ("depth", given["depth_topic"]),
+            ("image", camera.image),
+            ("image/compressed", f"{camera.image}/compressed"),
+            ("camera_info", camera.camera_info),
+            ("depth", camera.depth),
         ],
     )
 
 
-def parameters(given: dict[str, str]) -> list:
-    """Parameter files and values, from the weakest to the strongest."""
-    files = [CONFIG / "mambapose.yaml"]
-    if given["preset"] != "none":
-        files.append(CONFIG / f"{given['preset']}.yaml")
-    if given["params_file"]:
-        files.append(Path(given["params_file"]))
-        if not files[-1].is_file():
-            raise RuntimeError(
-                f"params_file: expected a YAML file as {CONFIG / 'mambapose.yaml'}, found none at {files[-1]}"
-            )
-    values = {name: given[name] for name in ("detector", "device") if given[name]}
-    return [*map(str, files), {**values, "use_sim_time": given["use_sim_time"] == "true"}]
+def parameter_files(given: dict[str, str]) -> list[str]:
+    """From the weakest to the strongest."""
+    preset = [] if given["preset"] == "none" else [str(CONFIG / f"{given['preset']}.yaml")]
+    return [str(CONFIG / "mambapose.yaml"), *preset, *parameter_file(given)]
 
 
-def rviz(given: dict[str, str]) -> Node:
+def rviz(given: dict[str, str], cameras: tuple[CameraArguments, ...]) -> Node:
     """RViz, set up for the topics as published."""
-    namespace = given["namespace"].strip("/")
+    namespaces = [camera.namespace for camera in cameras]
     return Node(
         package="rviz2",
         executable="rviz2",
         output="screen",
-        arguments=[
-            "-d",
-            str(CONFIG / "mambapose.rviz"),
-            *(["-f", given["fixed_frame"]] if given["fixed_frame"] else []),
-        ],
+        arguments=rviz_arguments(CONFIG / "mambapose.rviz", namespaces, given["fixed_frame"]),
         parameters=[{"use_sim_time": given["use_sim_time"] == "true"}],
-        remappings=[(f"/{topic}", f"/{namespace}/{topic}") for topic in ("markers", "annotated") if namespace],
     )

@@ -2,6 +2,7 @@
 
 import math
 import re
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -9,38 +10,71 @@ import pytest
 import yaml
 from rclpy.qos import ReliabilityPolicy
 
-from mambapose_ros.nodes import pose_node, qos, source_node
+from mambapose_ros.errors import UserError
+from mambapose_ros.nodes import (
+    depth_node,
+    flow_node,
+    keypoint_node,
+    lifter_node,
+    marker_node,
+    pose_node,
+    qos,
+    source_node,
+)
+from mambapose_ros.nodes.rviz_config import rviz_arguments
 from mambapose_ros.weights import MODELS
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
-SPECS = {spec.name: spec for spec in pose_node.PARAMETERS}
-PRESETS = sorted(path.stem for path in CONFIG.glob("*.yaml") if path.stem != "mambapose")
+GRAPH = (keypoint_node, flow_node, depth_node, lifter_node, marker_node)
+FILES = {"mambapose": (pose_node,), "distributed": GRAPH}
+SPECS = {
+    module.__name__.rpartition(".")[2]: {spec.name: spec for spec in module.PARAMETERS}
+    for module in (pose_node, *GRAPH)
+}
+EVERY = [
+    (file, module.__name__.rpartition(".")[2], spec.name)
+    for file, modules in FILES.items()
+    for module in modules
+    for spec in module.PARAMETERS
+]
+PRESETS = sorted(path.stem for path in CONFIG.glob("*.yaml") if path.stem not in FILES)
 
 
-def values(name: str) -> dict:
+def sections(name: str) -> dict[str, dict]:
+    """Node -> parameters of a file, as the node would take them."""
     content = yaml.safe_load((CONFIG / f"{name}.yaml").read_text())
     assert list(content) == ["/**"]
-    assert list(content["/**"]) == ["pose_node"]
-    return content["/**"]["pose_node"]["ros__parameters"]
+    return {
+        node: {key: SPECS[node][key].check(value) for key, value in section["ros__parameters"].items()}
+        for node, section in content["/**"].items()
+    }
 
 
-def comments() -> dict[str, str]:
+def values(preset: str) -> dict:
+    (section,) = sections(preset).items()
+    assert section[0] == "pose_node"
+    return section[1]
+
+
+def comments(name: str, node: str) -> dict[str, str]:
     """Parameter -> the comment above it."""
-    text = (CONFIG / "mambapose.yaml").read_text()
-    found = re.findall(r"((?:^ +# .*\n)+) +(\w+): ", text, re.MULTILINE)
+    text = (CONFIG / f"{name}.yaml").read_text().split(f"\n  {node}:", 1)[1]
+    section = re.split(r"\n  \w", text, maxsplit=1)[0]
+    found = re.findall(r"((?:^ +# .*\n)+) +(\w+): ", section, re.MULTILINE)
     return {name: re.sub(r"\s*# ", " ", comment) for comment, name in found}
 
 
-def test_the_main_file_has_every_parameter_with_its_default():
-    told = values("mambapose")
-    assert told == {name: spec.default for name, spec in SPECS.items()}
-    assert {name: type(value) for name, value in told.items()} == {name: type(s.default) for name, s in SPECS.items()}
+@pytest.mark.parametrize(("name", "modules"), FILES.items())
+def test_the_main_files_have_every_parameter_with_its_default(name, modules):
+    nodes = [module.__name__.rpartition(".")[2] for module in modules]
+    assert sections(name) == {node: {key: spec.default for key, spec in SPECS[node].items()} for node in nodes}
 
 
-@pytest.mark.parametrize("name", SPECS)
-def test_every_parameter_is_explained_with_what_it_may_be(name):
-    comment, spec = comments()[name], SPECS[name]
+@pytest.mark.parametrize(("file", "node", "name"), EVERY)
+def test_every_parameter_is_explained_with_what_it_may_be(file, node, name):
+    comment, spec = comments(file, node)[name], SPECS[node][name]
     assert len(comment) > 15
+    assert comment.startswith(" (*)") == spec.changeable
     for choice in spec.choices:
         assert re.search(rf"\b{re.escape(choice)}\b", comment), f"{choice} is missing in: {comment}"
     if spec.range is not None:
@@ -51,7 +85,7 @@ def test_every_parameter_is_explained_with_what_it_may_be(name):
 def test_presets_hold_allowed_values_that_differ_from_the_defaults(preset):
     assert values(preset)
     for name, value in values(preset).items():
-        spec = SPECS[name]
+        spec = SPECS["pose_node"][name]
         assert type(value) is type(spec.default)
         assert value != spec.default, f"{name} is the default already"
         assert not spec.choices or value in spec.choices
@@ -72,6 +106,44 @@ def test_rviz_shows_the_topics_as_published():
         assert asked["Value"] == topic
         assert asked["Reliability Policy"] == "Best Effort" or profile.reliability == ReliabilityPolicy.RELIABLE
         assert asked["Durability Policy"] == "Volatile"
+
+
+@pytest.fixture
+def temporary_files_here(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+
+def made(*arguments) -> dict:
+    """The configuration that RViz is started with."""
+    flag, file, *_ = rviz_arguments(CONFIG / "mambapose.rviz", *arguments)
+    assert flag == "-d"
+    return yaml.safe_load(Path(file).read_text())["Visualization Manager"]
+
+
+@pytest.mark.usefixtures("temporary_files_here")
+def test_rviz_shows_every_camera_in_one_window():
+    assert made([""], "") == rviz()
+    single, several = made(["/robot/"], ""), made(["front", "robot/rear"], "base_link")
+    assert [d["Topic"]["Value"] for d in single["Displays"] if "Topic" in d] == ["/robot/markers", "/robot/annotated"]
+    shown = {display["Name"]: display["Topic"]["Value"] for display in several["Displays"] if "Topic" in display}
+    assert shown == {
+        "Skeletons front": "/front/markers",
+        "Skeletons robot/rear": "/robot/rear/markers",
+        "Annotated front": "/front/annotated",
+        "Annotated robot/rear": "/robot/rear/annotated",
+    }
+    for display in several["Displays"]:
+        (template,) = [d for d in rviz()["Displays"] if display["Name"].startswith(d["Name"])]
+        assert display.keys() == template.keys()
+    assert several["Views"] == rviz()["Views"]
+
+
+@pytest.mark.usefixtures("temporary_files_here")
+def test_rviz_is_told_where_to_look_from():
+    assert rviz_arguments(CONFIG / "mambapose.rviz", [""], "map")[2:] == ["-f", "map"]
+    assert rviz_arguments(CONFIG / "mambapose.rviz", [""], "")[2:] == []
+    with pytest.raises(UserError, match="fixed_frame: expected a frame of TF that all cameras are connected with"):
+        rviz_arguments(CONFIG / "mambapose.rviz", ["front", "rear"], "")
 
 
 def test_rviz_needs_no_transform():

@@ -71,13 +71,25 @@ def test_only_declared_arguments_are_read(name):
     assert read <= set(declared(name))
 
 
-def test_every_argument_of_the_main_file_is_used():
-    used = strings(
-        ast.Module(
-            body=[n for n in TREES["mambapose.launch.py"].body if isinstance(n, ast.FunctionDef)], type_ignores=[]
-        )
-    )
-    assert set(declared("mambapose.launch.py")) <= used
+@pytest.mark.parametrize("name", ["mambapose.launch.py", "distributed.launch.py"])
+def test_every_argument_is_used(name):
+    functions = [node for node in TREES[name].body if isinstance(node, ast.FunctionDef)]
+    helper = ast.parse((ROOT / "mambapose_ros" / "nodes" / "launch_arguments.py").read_text())
+    assert set(declared(name)) <= strings(ast.Module(body=functions, type_ignores=[])) | strings(helper)
+
+
+def test_the_graph_can_be_started_stage_by_stage():
+    (stages,) = [node.value for node in TREES["distributed.launch.py"].body if target(node) == "STAGES"]
+    assert strings(stages) == {"keypoints", "flow", "depth", "lifter", "markers"}
+    default = keyword(declared("distributed.launch.py")["start"], "default_value").value
+    assert set(default.split(",")) == strings(stages)
+    started = {keyword(call, "executable").value for call in calls(TREES["distributed.launch.py"], "Node")} - {"rviz2"}
+    assert started == executables() - {"pose_node", "source_node"}
+
+
+def target(node: ast.stmt) -> str:
+    """The name that a statement gives a value to."""
+    return node.targets[0].id if isinstance(node, ast.Assign) else ""
 
 
 def test_the_demo_gives_the_main_file_only_arguments_that_it_has():
@@ -104,15 +116,12 @@ def test_files_that_are_named_exist(name):
 def test_presets_are_the_files_of_that_name():
     choices = strings(keyword(declared("mambapose.launch.py")["preset"], "choices"))
     files = {path.stem for path in (ROOT / "config").glob("*.yaml")}
-    assert choices - {"none"} == files - {"mambapose"}
+    assert choices - {"none"} == files - {"mambapose", "distributed"}
 
 
 def test_remapped_topics_are_topics():
-    (pose, rviz) = calls(TREES["mambapose.launch.py"], "Node")
+    (pose, _) = calls(TREES["mambapose.launch.py"], "Node")
     topics = {pair.elts[0].value for pair in keyword(pose, "remappings").elts}
     nodes = ROOT / "mambapose_ros" / "nodes"
     sources = [strings(ast.parse((nodes / name).read_text())) for name in ("pose_node.py", "image_node.py")]
     assert topics <= set().union(*sources)
-    config = (ROOT / "config" / "mambapose.rviz").read_text()
-    shown = {text for text in strings(keyword(rviz, "remappings")) if re.fullmatch(r"\w+", text)}
-    assert shown == set(re.findall(r"Value: /(\w+)$", config, re.MULTILINE))

@@ -131,16 +131,22 @@ def test_the_demo_finds_the_synthetic_person_with_the_strongest_parameters(obser
         assert heard[-1].header.frame_id == "camera_optical_frame"
 
 
-def test_presets_and_topics_reach_the_node_and_rviz_is_set_up(observer, tmp_path, monkeypatch):
-    # A stand-in for RViz, which no wheel brings: it says how it was started.
+@pytest.fixture
+def rviz(tmp_path, monkeypatch):
+    """A stand-in for RViz, which no wheel brings: it says how it was started, and shows its file."""
     prefix = tmp_path / "rviz2_prefix"
     (prefix / "share" / "ament_index" / "resource_index" / "packages").mkdir(parents=True)
     (prefix / "share" / "ament_index" / "resource_index" / "packages" / "rviz2").touch()
     (prefix / "lib" / "rviz2").mkdir(parents=True)
     executable = prefix / "lib" / "rviz2" / "rviz2"
-    executable.write_text('#!/bin/sh\necho "rviz2 got $@"\n')
+    executable.write_text('#!/bin/sh\necho "rviz2 got $@"\ngrep /markers "$2"\n')
     executable.chmod(0o755)
     monkeypatch.setenv("AMENT_PREFIX_PATH", f"{prefix}:{os.environ['AMENT_PREFIX_PATH']}")
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+
+
+@pytest.mark.usefixtures("rviz")
+def test_presets_and_topics_reach_the_node_and_rviz_is_set_up(observer, tmp_path):
     own = tmp_path / "own.yaml"
     own.write_text("/**:\n  pose_node:\n    ros__parameters: {weights: ''}\n")  # starts without the shipped file
     arguments = (
@@ -157,13 +163,81 @@ def test_presets_and_topics_reach_the_node_and_rviz_is_set_up(observer, tmp_path
             observer.spin_until(lambda topic=topic: observer.node.count_subscribers(topic), launch, f"it takes {topic}")
         observer.spin_until(lambda: "rviz2 got" in launch.output(), launch, "RViz starts")
         (started,) = [line for line in launch.output().splitlines() if "rviz2 got" in line]
-        for expected in (f"-d {SHARE}/config/mambapose.rviz", "-f map", "/markers:=/back/markers"):
-            assert expected in started
+        assert "-f map" in started
+        observer.spin_until(lambda: "Value: /back/markers" in launch.output(), launch, "RViz shows the topics")
+
+
+@pytest.mark.usefixtures("rviz")
+def test_a_node_for_each_camera(observer, tmp_path):
+    own = tmp_path / "own.yaml"
+    own.write_text("/**:\n  pose_node:\n    ros__parameters: {weights: '', depth: off}\n")
+    arguments = (
+        f"params_file:={own}",
+        "namespace:=robot",
+        "cameras:=front,rear",
+        "image_topic:=/cam/{camera}/image_raw",
+        "rviz:=true",
+        "fixed_frame:=base_link",
+    )
+    with Launch(tmp_path / "log", "mambapose.launch.py", *arguments) as launch:
+        for name in ("front", "rear"):
+            given = observer.parameters(f"/robot/{name}/pose_node", ["id_prefix", "flow"], launch)
+            assert given == {"id_prefix": f"{name}_", "flow": "dis"}
+            for topic in (f"/cam/{name}/image_raw", f"/cam/{name}/camera_info"):
+                observer.spin_until(
+                    lambda topic=topic: observer.node.count_subscribers(topic) == 1, launch, f"one takes {topic}"
+                )
+            shown = f"Value: /robot/{name}/markers"
+            observer.spin_until(lambda shown=shown: shown in launch.output(), launch, "RViz shows the topics")
+
+
+def test_the_graph_of_two_cameras_shares_a_lifter(observer, tmp_path):
+    own = tmp_path / "own.yaml"
+    own.write_text(
+        "/**:\n  lifter_node:\n    ros__parameters: {window: 9, device: cpu}\n"
+        "  flow_node:\n    ros__parameters: {width: 320}\n"
+    )
+    arguments = (
+        f"params_file:={own}",
+        "namespace:=robot",
+        "cameras:=front,rear",
+        "image_topic:=/cam/{camera}/image_raw",
+        "start:=flow,lifter,markers",
+        "depth:=sensor",
+        "depth_topic:=depth/image",
+        "device:=auto",
+    )
+    with Launch(tmp_path / "log", "distributed.launch.py", *arguments) as launch:
+        expected = {"cameras": ["front", "rear"], "window": 9, "device": "auto", "flow": True, "depth": "sensor"}
+        assert observer.parameters("/robot/lifter_node", list(expected), launch) == expected
+        for name in ("front", "rear"):
+            assert observer.parameters(f"/robot/{name}/flow_node", ["width", "flow"], launch) == {
+                "width": 320,
+                "flow": "dis",
+            }
+            assert observer.parameters(f"/robot/{name}/marker_node", ["lifetime"], launch) == {"lifetime": 1.0}
+            for topic in (
+                f"/cam/{name}/image_raw",
+                f"/cam/{name}/camera_info",
+                f"/robot/{name}/keypoints",
+                f"/robot/{name}/flow",
+                f"/robot/{name}/depth/image",
+            ):
+                observer.spin_until(
+                    lambda topic=topic: observer.node.count_subscribers(topic) == 1, launch, f"one takes {topic}"
+                )
+            # One draws, so that nothing is drawn twice.
+            observer.spin_until(
+                lambda topic=f"/robot/{name}/markers": observer.node.count_publishers(topic) == 1, launch, "markers"
+            )
+            assert not observer.node.count_publishers(f"/robot/{name}/keypoints")
 
 
 @pytest.mark.parametrize(
     ("argument", "complaint"),
     [
+        ("cameras:=front,front", "cameras: expected different names"),
+        ("image_topic:=/{camera}/image", "image_topic: {camera} stands for a name in cameras, and there is none"),
         ("preset:=tpu", "Valid options are: ['none', 'cpu', 'gpu', 'jetson', 'rgbd']"),
         ("detector:=magic", "Valid options are: ['', 'mediapipe'"),
         ("rviz:=maybe", "Valid options are: ['true', 'false']"),
@@ -173,5 +247,23 @@ def test_presets_and_topics_reach_the_node_and_rviz_is_set_up(observer, tmp_path
 )
 def test_wrong_arguments_are_refused(tmp_path, argument, complaint):
     with Launch(tmp_path / "log", "mambapose.launch.py", argument) as launch:
+        assert launch.wait() == 1
+        assert complaint in launch.output()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["start:=keypoints,skeletons"], "start: expected some of keypoints,flow,depth,lifter,markers"),
+        (["start:=,"], "start: expected some of"),
+        (["flow:=horn"], "Valid options are: ['', "),
+        (["depth:=guess"], "Valid options are: ['off', "),
+        (["params_file:=/nowhere.yaml"], "params_file: expected a YAML file"),
+        (["cameras:=a,b", "image_topic:=/one"], "image_topic: expected a topic for each of the cameras"),
+        (["cameras:=a,b", "start:=markers", "rviz:=true"], "fixed_frame: expected a frame of TF"),
+    ],
+)
+def test_wrong_arguments_of_the_graph_are_refused(tmp_path, arguments, complaint):
+    with Launch(tmp_path / "log", "distributed.launch.py", *arguments) as launch:
         assert launch.wait() == 1
         assert complaint in launch.output()

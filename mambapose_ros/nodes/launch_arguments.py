@@ -1,0 +1,84 @@
+"""What the launch files make of their arguments; it needs no launch, which has no wheels."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mambapose_ros.errors import UserError
+
+PLACEHOLDER = "{camera}"
+"""In topics, stands for a camera's name."""
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*(_[A-Za-z0-9]+)*")  # of a namespace, in which __ is not allowed
+
+
+@dataclass(frozen=True)
+class CameraArguments:
+    """One camera of a launch file.
+
+    Attributes:
+        name: below the namespace of the launch; empty = that itself.
+        namespace: of the nodes that are this camera's alone, and of all they publish.
+        image, camera_info, depth: topics; relative ones lie below ``namespace``.
+    """
+
+    name: str
+    namespace: str
+    image: str
+    camera_info: str
+    depth: str
+
+    def seen_from_above(self, topic: str) -> str:
+        """A topic of this camera as a node names it that runs in the namespace of the launch."""
+        return topic if topic.startswith("/") or not self.name else f"{self.name}/{topic}"
+
+
+def cameras_of(given: Mapping[str, str]) -> tuple[CameraArguments, ...]:
+    """The cameras that are asked for: those in ``cameras``, each in a namespace of that name, or a single one.
+
+    Args:
+        given: the arguments cameras, namespace, image_topic, camera_info_topic and depth_topic, by name.
+
+    Raises:
+        UserError: for names that are none or not different, and topics that would be the same of several cameras.
+    """
+    names = [name.strip() for name in given["cameras"].split(",")]
+    if names != [""] and (len(set(names)) < len(names) or not all(map(_NAME.fullmatch, names))):
+        raise UserError(
+            "cameras: expected different names of letters, digits and _, separated by commas, for example front,rear, "
+            f"got {given['cameras']!r}"
+        )
+    for argument in ("image_topic", "camera_info_topic", "depth_topic"):
+        topic = given[argument]
+        if PLACEHOLDER in topic and names == [""]:
+            raise UserError(f"{argument}: {PLACEHOLDER} stands for a name in cameras, and there is none; give cameras")
+        if PLACEHOLDER not in topic and topic.startswith("/") and len(names) > 1:
+            raise UserError(
+                f"{argument}: expected a topic for each of the cameras, for example /{PLACEHOLDER}/image_raw, or one "
+                f"below their namespaces, for example image_raw, got {topic!r} for all of them"
+            )
+    return tuple(_camera(given, name) for name in names)
+
+
+def _camera(given: Mapping[str, str], name: str) -> CameraArguments:
+    image, info, depth = (
+        given[argument].replace(PLACEHOLDER, name) for argument in ("image_topic", "camera_info_topic", "depth_topic")
+    )
+    folder, slash, _ = image.rpartition("/")
+    namespace = "/".join(part for part in (given["namespace"].rstrip("/"), name) if part)
+    return CameraArguments(name, namespace, image, info or f"{folder}{slash}camera_info", depth)
+
+
+def parameter_file(given: Mapping[str, str]) -> list[str]:
+    """The user's own file, if they gave one.
+
+    Raises:
+        UserError: when there is none at that place.
+    """
+    path = given["params_file"]
+    if path and not Path(path).is_file():
+        raise UserError(f"params_file: expected a YAML file of parameters, found none at {path}")
+    return [path] if path else []

@@ -1,0 +1,61 @@
+import pytest
+
+from mambapose_ros.errors import UserError
+from mambapose_ros.nodes.launch_arguments import CameraArguments, cameras_of, parameter_file
+
+DEFAULTS = {"cameras": "", "namespace": "", "image_topic": "image", "camera_info_topic": "", "depth_topic": "depth"}
+
+
+def cameras(**given: str) -> tuple[CameraArguments, ...]:
+    return cameras_of({**DEFAULTS, **given})
+
+
+def test_one_camera_is_in_the_namespace_itself():
+    assert cameras() == (CameraArguments("", "", "image", "camera_info", "depth"),)
+    (camera,) = cameras(namespace="/robot/", image_topic="/cam/rgb/image_raw")
+    assert camera == CameraArguments("", "/robot", "/cam/rgb/image_raw", "/cam/rgb/camera_info", "depth")
+    assert camera.seen_from_above("camera_info") == "camera_info"
+    (camera,) = cameras(camera_info_topic="/calibration")
+    assert camera.camera_info == "/calibration"
+
+
+def test_several_have_namespaces_and_topics_of_their_names():
+    front, rear = cameras(cameras="front, rear_2", namespace="robot", image_topic="/{camera}/image_raw")
+    assert front == CameraArguments("front", "robot/front", "/front/image_raw", "/front/camera_info", "depth")
+    assert rear == CameraArguments("rear_2", "robot/rear_2", "/rear_2/image_raw", "/rear_2/camera_info", "depth")
+    assert rear.seen_from_above("depth") == "rear_2/depth"
+    assert rear.seen_from_above("/depth") == "/depth"
+
+
+def test_relative_topics_are_below_each_camera():
+    for camera in cameras(cameras="front,rear", image_topic="color/image_raw"):
+        assert camera.image == "color/image_raw"
+        assert camera.camera_info == "color/camera_info"
+
+
+def test_one_name_may_go_with_any_topic():
+    (camera,) = cameras(cameras="front", image_topic="/usb_cam/image_raw")
+    assert (camera.namespace, camera.image) == ("front", "/usb_cam/image_raw")
+
+
+@pytest.mark.parametrize("names", ["front,", ",", "front,front", "front door", "1st", "a__b", "/front", "front,rear/2"])
+def test_names_that_are_none_are_refused(names):
+    with pytest.raises(UserError, match="cameras: expected different names of letters, digits and _"):
+        cameras(cameras=names)
+
+
+@pytest.mark.parametrize("argument", ["image_topic", "camera_info_topic", "depth_topic"])
+def test_topics_that_do_not_tell_cameras_apart_are_refused(argument):
+    with pytest.raises(UserError, match=rf"{argument}: expected a topic for each of the cameras, .* got '/the/one'"):
+        cameras(cameras="front,rear", **{argument: "/the/one"})
+    with pytest.raises(UserError, match=rf"{argument}: .* there is none; give cameras"):
+        cameras(**{argument: "/{camera}/some"})
+
+
+def test_a_parameter_file_has_to_be_there(tmp_path):
+    assert parameter_file({"params_file": ""}) == []
+    file = tmp_path / "own.yaml"
+    with pytest.raises(UserError, match=r"params_file: expected a YAML file of parameters, found none at .*own\.yaml"):
+        parameter_file({"params_file": str(file)})
+    file.touch()
+    assert parameter_file({"params_file": str(file)}) == [str(file)]
