@@ -153,7 +153,7 @@ def test_results_carry_the_stamp_and_frame_of_their_image(camera):
     (person,) = keypoints_from_msg(camera.results[-1])
     error = np.linalg.norm(person.xy - TRUTH.keypoints[0], axis=1)
     assert np.median(error) < 0.05 * np.ptp(TRUTH.keypoints[0][:, 1])
-    assert person.id.startswith("p")
+    assert person.id.startswith("front_p")
 
 
 def test_nobody_gives_an_empty_array(camera):
