@@ -250,7 +250,8 @@ class SyntheticSource:
         index = 0
         while True:
             truth = self._scene.render(index)
-            frame = Frame(_stamp(index, self.rate), self._frame_id, truth.image, truth.camera)
+            stamp_ns = _stamp(index, self.rate)
+            frame = Frame(stamp_ns, self._frame_id, truth.image, truth.camera, people=truth.people)
             yield SourceFrame(frame, truth)
             index += 1
 

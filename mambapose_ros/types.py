@@ -20,6 +20,7 @@ class Frame:
         camera: intrinsics for this image size.
         depth: (H, W) float32 metres along the optical axis, as a depth camera registered to this one measured it at the
             same time; NaN = not measured. None = there is no depth camera.
+        people: who is in the image, as somebody else found out, or a synthetic scene knows; None = nobody said.
     """
 
     stamp_ns: int
@@ -27,6 +28,7 @@ class Frame:
     image: np.ndarray
     camera: Camera
     depth: np.ndarray | None = None
+    people: tuple[PersonKeypoints, ...] | None = None
 
     def __post_init__(self) -> None:
         expected = (self.camera.height, self.camera.width, 3)

@@ -19,9 +19,12 @@ from mambapose_ros.synthetic.quadrics import Quadrics
 from mambapose_ros.synthetic.renderer import Fragments, Light, cast, shade, soften
 from mambapose_ros.synthetic.shadow import darken_floor
 from mambapose_ros.synthetic.textures import TILE_HEIGHT
+from mambapose_ros.types import PersonKeypoints
 
 MAX_PEOPLE = 4
 """More would hide each other, and fill any room."""
+
+_HIDDEN_CONFIDENCE = 0.3
 
 _OPTICAL = np.array([[0.0, -1.0, 0.0], [0.0, 0.0, -1.0], [1.0, 0.0, 0.0]])
 """From a frame with x forward, y left, z up to the optical frame: x right, y down, z forward (REP-103)."""
@@ -54,6 +57,19 @@ class SyntheticFrame:
     depth: np.ndarray
     flow: np.ndarray
     flow_valid: np.ndarray
+
+    @property
+    def people(self) -> tuple[PersonKeypoints, ...]:
+        """Those of whom anything is seen, as an ideal detector would find them.
+
+        Joints outside the image are missing; hidden ones, which a detector guesses, have a confidence of 0.3.
+        """
+        border = (self.camera.width - 0.5, self.camera.height - 0.5)
+        inside = ((self.keypoints >= -0.5) & (self.keypoints < border)).all(axis=2)
+        confidence = np.where(inside, np.where(self.visibility, 1.0, _HIDDEN_CONFIDENCE), 0.0)
+        xy = np.where(inside[..., None], self.keypoints, np.nan)
+        seen = (inside & self.visibility).any(axis=1)
+        return tuple(PersonKeypoints(xy[i], confidence[i]) for i in np.flatnonzero(seen))
 
 
 class SyntheticScene:

@@ -1,5 +1,7 @@
 """Scenes: the truth that comes with a frame is the truth, and wrong arguments are refused."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -47,6 +49,17 @@ def test_depth_at_a_joint_is_that_of_the_flesh_around_it(motion):
         assert (behind_surface[on_body] > -0.02).all()
         assert (behind_surface < 0.25).all()
         assert len(person) >= 9
+
+
+def test_people_who_are_not_seen_at_all_are_not_among_the_people():
+    frame = small(people=2).render(0)
+    assert len(frame.people) == 2
+    for person, xy, visible in zip(frame.people, frame.keypoints, frame.visibility, strict=True):
+        np.testing.assert_array_equal(person.xy, xy)
+        np.testing.assert_array_equal(person.confidence, np.where(visible, 1.0, 0.3))
+    beside = replace(frame, keypoints=frame.keypoints + [[[320.0, 0.0]], [[0.0, 0.0]]])
+    (person,) = beside.people
+    np.testing.assert_array_equal(person.xy, frame.keypoints[1])
 
 
 def test_the_same_arguments_give_the_same_frames_in_any_order():

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -12,9 +14,7 @@ def first(motion="wave", **options):
 
 def test_people_are_exactly_the_scene_s():
     source_frame = first(people=2)
-    detector = make_detector("ground_truth")
-    detector.put(source_frame.frame.stamp_ns, source_frame.truth)
-    people = detector(source_frame.frame)
+    people = make_detector("ground_truth")(source_frame.frame)
     assert len(people) == 2
     for person in people:
         index = int(np.abs(source_frame.truth.keypoints - person.xy).sum(axis=(1, 2)).argmin())
@@ -27,7 +27,6 @@ def test_noise_has_the_size_that_was_asked_for():
     detector = GroundTruthKeypoints(noise=0.02, seed=1)
     errors = []
     for _ in range(40):
-        detector.put(source_frame.frame.stamp_ns, source_frame.truth)
         (person,) = detector(source_frame.frame)
         errors.append(person.xy - source_frame.truth.keypoints[0])
     expected = 0.02 * np.ptp(source_frame.truth.keypoints[0, :, 1])
@@ -37,10 +36,12 @@ def test_noise_has_the_size_that_was_asked_for():
         GroundTruthKeypoints(noise=-1.0)
 
 
-def test_who_is_not_in_the_image_is_not_given():
-    source_frame = first()
-    truth = source_frame.truth
-    away = type(truth)(**{**vars(truth), "keypoints": truth.keypoints + 2000.0, "visibility": truth.visibility & False})
-    detector = GroundTruthKeypoints()
-    detector.put(source_frame.frame.stamp_ns, away)
-    assert detector(source_frame.frame) == ()
+def test_noise_moves_joints_out_of_the_image_and_they_are_missing():
+    frame = first().frame
+    (there,) = frame.people
+    at_the_border = replace(there, xy=there.xy - (np.median(there.xy[:, 0]) - 1.0, 0.0))
+    (person,) = GroundTruthKeypoints(noise=0.1, seed=2)(replace(frame, people=(at_the_border,)))
+    missing = np.isnan(person.xy).all(axis=1)
+    assert 0 < missing.sum() < 17
+    np.testing.assert_array_equal(person.confidence == 0.0, missing)
+    assert (person.xy[~missing] >= -0.5).all()
