@@ -7,21 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mambapose_ros.skeleton import JOINT_NAMES
+from mambapose_ros.perception.oks import OKS_SIGMAS, area_of, oks
 from mambapose_ros.types import PersonKeypoints
 
-_COCO_SIGMA = {"shoulder": 0.079, "elbow": 0.072, "wrist": 0.062, "hip": 0.107, "knee": 0.087, "ankle": 0.089}
-# COCO has none of these. The head is made of the ears mostly; the others lie between joints that COCO has.
-_TRUNK_SIGMA = {"head": 0.035, "neck": 0.057, "thorax": 0.079, "spine": 0.093, "pelvis": 0.107}
-
-OKS_SIGMAS = np.array([_TRUNK_SIGMA.get(name) or _COCO_SIGMA[name.split("_")[-1]] for name in JOINT_NAMES])
-"""(17,) standard deviation of where annotators put a joint, over the square root of the person's area.
-
-Those of limbs are the constants of COCO's keypoint evaluation (https://cocodataset.org/#keypoints-eval)."""
-OKS_SIGMAS.flags.writeable = False
-
-_AREA_OF_BOX = 0.53  # what people cover of the box around them: usual where there is no segmentation
-_SLIMMEST = 0.4  # width over height of a box, below which somebody seen from the side is not taken to be smaller
 _BOX_SHARE = 0.3  # of the likeness, what the boxes have to say
 _LEAST_WEIGHT = 0.05  # of a joint, however unsure the detector is of it
 _PLACE_SPREAD = 0.035  # standard deviation of the middle of the joints over the root of the area, from pose and errors
@@ -46,20 +34,6 @@ class Expectation:
     person: PersonKeypoints
     variance: np.ndarray
     size_variance: float
-
-
-def oks(a: PersonKeypoints, b: PersonKeypoints) -> float:
-    """Object-keypoint similarity as COCO defines it, over the joints that both have, in [0, 1]; 0 without any.
-
-    The mean of exp(-d^2 / 2 s^2 k^2) over joints that are d apart, where s^2 is the area, here of the larger of both,
-    and k twice the joint's sigma.
-    """
-    squared = ((a.xy - b.xy) ** 2).sum(axis=1)
-    common = np.isfinite(squared)
-    if not common.any():
-        return 0.0
-    variance = _area(np.array([a.box, b.box])).max() * (2.0 * OKS_SIGMAS) ** 2
-    return float(np.exp(-0.5 * squared[common] / variance[common]).mean())
 
 
 def without_duplicates(people: Sequence[PersonKeypoints]) -> list[PersonKeypoints]:
@@ -102,7 +76,7 @@ def likeness(people: Sequence[PersonKeypoints], expected: Sequence[Expectation])
     xy, expected_xy = (np.stack([person.xy for person in group]) for group in (people, others))
     boxes, expected_boxes = (np.array([person.box for person in group]) for group in (people, others))
     confidence, expected_confidence = (np.stack([person.confidence for person in group]) for group in (people, others))
-    area = np.maximum(_area(boxes)[:, None], _area(expected_boxes))
+    area = np.maximum(area_of(boxes)[:, None], area_of(expected_boxes))
     place = np.stack([one.variance for one in expected])
 
     offset = xy[:, None] - expected_xy
@@ -185,12 +159,6 @@ def assign(likenesses: np.ndarray) -> dict[int, int]:
 def _rank(person: PersonKeypoints) -> tuple[float, ...]:
     """Sorts by falling confidence, and equally confident ones by place: the order they come in does not matter."""
     return (-float(np.nan_to_num(person.confidence).mean()), *np.nan_to_num(person.xy).ravel())
-
-
-def _area(boxes: np.ndarray) -> np.ndarray:
-    """(N,) square pixels that people in boxes (N, 4) cover; that of a pixel for NaN."""
-    sides = np.sort(np.nan_to_num(boxes[:, 2:] - boxes[:, :2]), axis=1)
-    return np.maximum(_AREA_OF_BOX * np.maximum(sides[:, 0], _SLIMMEST * sides[:, 1]) * sides[:, 1], 1.0)
 
 
 def _box_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:

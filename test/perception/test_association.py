@@ -5,17 +5,16 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from mambapose_ros.perception.association import (
-    OKS_SIGMAS,
     Expectation,
     assign,
     expected_oks,
     likeness,
     newcomers,
-    oks,
     relative_size,
     without_duplicates,
 )
-from mambapose_ros.skeleton import FLIP, JOINT_INDEX
+from mambapose_ros.perception.oks import oks
+from mambapose_ros.skeleton import FLIP
 from mambapose_ros.synthetic.body import Body, joints, place
 from mambapose_ros.synthetic.motions import walk
 from mambapose_ros.types import PersonKeypoints
@@ -35,31 +34,6 @@ def expectation(xy=STANDING, spread=0.0, size_spread=0.0) -> Expectation:
 
 def only(found, expected) -> float:
     return float(likeness([found], [expected])[0, 0])
-
-
-def test_oks_is_cocos():
-    box = np.array([(0.0, 0.0), (50.0, 100.0)])
-    a = np.full((17, 2), np.nan)
-    a[[JOINT_INDEX["left_hip"], JOINT_INDEX["right_wrist"]]] = box
-    b = a.copy()
-    b[JOINT_INDEX["left_hip"], 0] += 10.0
-    b[JOINT_INDEX["right_wrist"], 0] += 10.0
-    area = 0.53 * 50.0 * 100.0
-    expected = np.mean([np.exp(-(10.0**2) / (2 * area * (2 * sigma) ** 2)) for sigma in (0.107, 0.062)])
-    assert oks(person(a), person(b)) == pytest.approx(expected, rel=1e-12)
-
-
-def test_limbs_have_cocos_constants_and_left_is_as_right():
-    named = {name: OKS_SIGMAS[JOINT_INDEX[f"left_{name}"]] for name in ("shoulder", "elbow", "wrist", "hip", "knee")}
-    assert named == {"shoulder": 0.079, "elbow": 0.072, "wrist": 0.062, "hip": 0.107, "knee": 0.087}
-    np.testing.assert_array_equal(OKS_SIGMAS, OKS_SIGMAS[list(FLIP)])
-
-
-def test_oks_without_common_joints_is_none():
-    upper, lower = STANDING.copy(), STANDING.copy()
-    upper[:7], lower[7:] = np.nan, np.nan
-    assert oks(person(upper), person(lower)) == 0.0
-    assert oks(person(), person(np.full((17, 2), np.nan))) == 0.0
 
 
 def test_of_duplicates_the_most_confident_is_kept():

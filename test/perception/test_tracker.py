@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mambapose_ros.perception.association import oks
+from mambapose_ros.perception.oks import oks
 from mambapose_ros.perception.tracker import Tracker
 from mambapose_ros.synthetic.scene import SyntheticScene
 from mambapose_ros.types import TRACKING_STATES, PersonKeypoints

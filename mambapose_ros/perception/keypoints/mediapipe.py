@@ -13,16 +13,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mambapose_ros.perception.keypoints.blazepose import Finder, Follower, Glance, Landmarks, Region
+from mambapose_ros.perception.keypoints.overlap import share_in_box, share_on_body
 from mambapose_ros.perception.keypoints.plausibility import is_convincing, is_plausible
-from mambapose_ros.perception.keypoints.similarity import keypoint_similarity, share_in_box, share_on_body
 from mambapose_ros.perception.keypoints.windows import SMALLEST_WINDOW, Window, search_windows, without_people
+from mambapose_ros.perception.oks import oks
 from mambapose_ros.skeleton import BLAZEPOSE_TO_H36M, map_landmarks
 from mambapose_ros.types import Frame, PersonKeypoints
 
 _SEARCH_EVERY = 3  # images, while somebody is followed; a search costs half of what following one person does
 _LOOK_BACK = 30  # images for which the place where somebody was lost is searched
 _PATIENCE = 5  # images that somebody implausible is followed on, unreported
-_SAME_PERSON = 0.5  # keypoint similarity
+_SAME_PERSON = 0.45  # OKS
 _PART_OF = 0.6  # share of joints on somebody else
 _TOUCHES = 0.2  # likewise, of a small find inside somebody's box
 
@@ -223,7 +224,7 @@ def _around(region: Region, width: int, height: int) -> Window:
 
 def _one(person: PersonKeypoints, other: PersonKeypoints) -> bool:
     """Whether a person is another one seen twice, or a part of them."""
-    return keypoint_similarity(person, other) > _SAME_PERSON or share_on_body(person, other) > _PART_OF
+    return oks(person, other) > _SAME_PERSON or share_on_body(person, other) > _PART_OF
 
 
 def _within(person: PersonKeypoints, other: PersonKeypoints) -> bool:

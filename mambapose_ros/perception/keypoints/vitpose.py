@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from mambapose_ros.perception.keypoints.similarity import keypoint_similarity
 from mambapose_ros.perception.keypoints.top_down import Crops, crop, decode
+from mambapose_ros.perception.oks import oks
 from mambapose_ros.skeleton import COCO_NAMES, COCO_TO_H36M, map_landmarks
 from mambapose_ros.types import Frame, PersonKeypoints
 from mambapose_ros.weights import WeightsError, locate
@@ -23,7 +23,7 @@ _SURE_PERSON = 0.5  # score of a box
 _LOST = 0.3  # mean confidence of keypoints, below which a box is not followed
 _SURE_JOINT = 0.3  # confidence of those that make the next box
 _MARGIN = 0.1  # of the longer side of the joints' box: joints lie inside the body, boxes go around it
-_SAME_PERSON = 0.7  # keypoint similarity
+_SAME_PERSON = 0.6  # OKS
 
 
 class VitPoseDetector:
@@ -69,7 +69,7 @@ class VitPoseDetector:
         ]
         kept: list[PersonKeypoints] = []
         for person in people:
-            if all(keypoint_similarity(person, other) <= _SAME_PERSON for other in kept):
+            if all(oks(person, other) <= _SAME_PERSON for other in kept):
                 kept.append(person)
         boxes = [box_around(person, image.shape[1], image.shape[0]) for person in kept]
         self._boxes = np.array([box for box in boxes if box is not None]).reshape(-1, 4)

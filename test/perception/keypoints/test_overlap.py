@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mambapose_ros.perception.keypoints.similarity import keypoint_similarity, share_in_box, share_on_body
+from mambapose_ros.perception.keypoints.overlap import share_in_box, share_on_body
 from mambapose_ros.types import PersonKeypoints
 
 STANDING = np.array(
@@ -17,27 +17,13 @@ def person(xy, confidence=1.0):
     return PersonKeypoints(np.asarray(xy, float), np.full(17, confidence))
 
 
-def test_oneself_is_alike_and_somebody_beside_is_not():
-    assert keypoint_similarity(person(STANDING), person(STANDING)) == 1.0
-    assert keypoint_similarity(person(STANDING), person(STANDING + (40, 0))) < 0.05
-
-
-def test_similarity_is_coco_s():
-    # All joints 5 px apart; the box is 36 x 92, s^2 its area; k = 2 * 0.08.
-    expected = np.exp(-(5.0**2) / (2.0 * 36.0 * 92.0 * 0.16**2))
-    assert keypoint_similarity(person(STANDING), person(STANDING + (3, 4))) == pytest.approx(expected)
-
-
 @given(
     st.floats(-100, 100), st.floats(-100, 100), st.floats(0.1, 3.0), st.lists(st.booleans(), min_size=17, max_size=17)
 )
-def test_similarity_is_a_symmetric_share(x, y, scale, missing):
+def test_what_lies_on_somebody_is_a_share(x, y, scale, missing):
     other = STANDING * scale + (x, y)
     other[np.array(missing)] = np.nan
     a, b = person(STANDING), person(other)
-    similarity = keypoint_similarity(a, b)
-    assert 0.0 <= similarity <= 1.0
-    assert similarity == pytest.approx(keypoint_similarity(b, a))
     assert 0.0 <= share_on_body(b, a) <= 1.0
 
 
@@ -53,8 +39,7 @@ def test_somebody_apart_is_on_nobody():
     assert share_in_box(person(STANDING + (100, 0)), person(STANDING)) == 0.0
 
 
-def test_nobody_is_like_nobody():
+def test_nobody_is_on_nobody():
     nobody = person(np.full((17, 2), np.nan), 0.0)
-    assert keypoint_similarity(nobody, person(STANDING)) == 0.0
     assert share_on_body(nobody, person(STANDING)) == 0.0
     assert share_on_body(person(STANDING), nobody) == 0.0
