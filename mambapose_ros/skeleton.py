@@ -222,3 +222,20 @@ def map_landmarks(matrix: np.ndarray, landmarks: np.ndarray, confidence: np.ndar
     joints = np.einsum("jl,...ld->...jd", matrix, landmarks)
     used = np.where(matrix != 0.0, confidence[..., None, :], np.inf)
     return joints, used.min(axis=-1)
+
+
+def coco_to_h36m(landmarks: np.ndarray, confidence: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """COCO-17 landmarks of one person, of which some are missing, as Human3.6M-17 joints.
+
+    A landmark that is missing takes the joints with it that are made of it, and no others.
+
+    Args:
+        landmarks: (17, 2) pixels; NaN = missing.
+        confidence: (17,) in [0, 1].
+
+    Returns:
+        (17, 2) pixels, NaN = missing; and (17,) in [0, 1], 0 = missing.
+    """
+    found = np.isfinite(landmarks).all(axis=1)
+    xy, sure = map_landmarks(COCO_TO_H36M, np.where(found[:, None], landmarks, 0.0), np.where(found, confidence, 0.0))
+    return np.where(sure[:, None] > 0.0, xy, np.nan), sure

@@ -15,6 +15,7 @@ from mambapose_ros.skeleton import (
     LEFT,
     PARENTS,
     RIGHT,
+    coco_to_h36m,
     map_landmarks,
 )
 
@@ -116,3 +117,12 @@ def test_wrong_number_of_landmarks_is_named():
 def _other_side(name: str) -> str:
     swap = {"left": "right", "right": "left"}
     return "_".join(swap.get(part, part) for part in name.split("_"))
+
+
+def test_a_missing_landmark_takes_only_its_own_joints_with_it():
+    landmarks, confidence = np.random.default_rng(0).uniform(0, 100, (17, 2)), np.full(17, 0.8)
+    landmarks[COCO_NAMES.index("left_wrist")] = np.nan
+    xy, sure = coco_to_h36m(landmarks, confidence)
+    assert np.isnan(xy[JOINT_INDEX["left_wrist"]]).all()
+    assert np.isfinite(np.delete(xy, JOINT_INDEX["left_wrist"], axis=0)).all()
+    assert sure[JOINT_INDEX["left_wrist"]] == 0.0

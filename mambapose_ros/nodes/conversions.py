@@ -19,7 +19,7 @@ from mambapose_ros.messages import camera_from_info as camera_from_info  # these
 from mambapose_ros.messages import stamp_to_ns as stamp_to_ns
 from mambapose_ros.msg import PersonKeypointsArray, SkeletonArray
 from mambapose_ros.nodes.message_types import MESSAGE_TYPES
-from mambapose_ros.skeleton import JOINT_NAMES
+from mambapose_ros.skeleton import COCO_NAMES, JOINT_NAMES, coco_to_h36m
 from mambapose_ros.types import PersonKeypoints, Skeleton3D
 
 DEPTH_ENCODINGS = {"16UC1": "u2", "32FC1": "f4"}
@@ -158,19 +158,27 @@ def keypoints_to_msg(frame: Seen, people: Sequence[PersonKeypoints]) -> PersonKe
 
 
 def keypoints_from_msg(message: PersonKeypointsArray) -> tuple[PersonKeypoints, ...]:
-    """The people of a message.
+    """The people of a message, as Human3.6M-17 joints; a keypoint that is no number is missing.
 
     Raises:
-        ValueError: when its joints are not Human3.6M-17.
+        ValueError: when its joints are neither Human3.6M-17 nor COCO-17.
     """
-    if tuple(message.joint_names) != JOINT_NAMES:
-        raise ValueError(f"expected joint_names {list(JOINT_NAMES)}, got {list(message.joint_names)}")
+    names = tuple(message.joint_names)
+    if names not in (JOINT_NAMES, COCO_NAMES):
+        raise ValueError(
+            f"expected joint_names {list(JOINT_NAMES)}, or those of COCO, {list(COCO_NAMES)}, got {list(names)}"
+        )
     people = []
     for person in message.people:
         values = np.array([(point.x, point.y, point.confidence) for point in person.keypoints])
-        if values.shape != (len(JOINT_NAMES), 3):
-            raise ValueError(f"expected {len(JOINT_NAMES)} keypoints of person {person.id!r}, got {len(values)}")
-        people.append(PersonKeypoints(xy=values[:, :2], confidence=values[:, 2], id=person.id))
+        if values.shape != (len(names), 3):
+            raise ValueError(f"expected {len(names)} keypoints of person {person.id!r}, got {len(values)}")
+        there = np.isfinite(values).all(axis=1)
+        xy = np.where(there[:, None], values[:, :2], np.nan)
+        confidence = np.where(there, values[:, 2].clip(0.0, 1.0), 0.0)
+        if names == COCO_NAMES:
+            xy, confidence = coco_to_h36m(xy, confidence)
+        people.append(PersonKeypoints(xy=xy, confidence=confidence, id=person.id))
     return tuple(people)
 
 

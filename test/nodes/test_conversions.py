@@ -1,4 +1,5 @@
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ from mambapose_ros.nodes.conversions import (
     skeletons_to_msg,
     stamp_to_ns,
 )
-from mambapose_ros.skeleton import JOINT_NAMES, PARENTS
+from mambapose_ros.skeleton import COCO_NAMES, JOINT_INDEX, JOINT_NAMES, PARENTS
 from mambapose_ros.sources import open_source
 from mambapose_ros.types import Frame, PersonKeypoints, Skeleton3D
 
@@ -101,8 +102,9 @@ def test_an_uncalibrated_camera_is_told_from_a_calibrated_one():
 
 def people() -> list[PersonKeypoints]:
     xy = np.random.default_rng(1).uniform(-10, 70, (17, 2)).astype(np.float32).astype(float)
-    xy[4] = np.nan
-    return [PersonKeypoints(xy, np.linspace(0, 1, 17).astype(np.float32).astype(float), "p7")]
+    confidence = np.linspace(0, 1, 17).astype(np.float32).astype(float)
+    xy[4], confidence[4] = np.nan, 0.0
+    return [PersonKeypoints(xy, confidence, "p7")]
 
 
 def test_keypoints_survive_the_round_trip():
@@ -113,6 +115,28 @@ def test_keypoints_survive_the_round_trip():
     np.testing.assert_array_equal(person.xy, people()[0].xy)
     np.testing.assert_array_equal(person.confidence, people()[0].confidence)
     assert person.id == "p7"
+
+
+def test_keypoints_that_are_no_numbers_are_missing():
+    message = keypoints_to_msg(FRAME, people())
+    points = message.people[0].keypoints
+    points[1].x, points[2].confidence, points[3].y, points[5].confidence = math.inf, math.nan, math.nan, 1e6
+    (person,) = keypoints_from_msg(message)
+    assert np.flatnonzero(np.isnan(person.xy).any(axis=1)).tolist() == [1, 2, 3, 4]
+    assert (person.confidence[1:5] == 0.0).all()
+    assert person.confidence[5] == 1.0
+
+
+def test_keypoints_of_coco_become_those_of_human36m():
+    message = keypoints_to_msg(FRAME, people())
+    message.joint_names = list(COCO_NAMES)
+    (person,) = keypoints_from_msg(message)
+    landmarks = np.array([(point.x, point.y) for point in message.people[0].keypoints])
+    for name in ("left_ankle", "right_wrist"):
+        np.testing.assert_array_equal(person.xy[JOINT_INDEX[name]], landmarks[COCO_NAMES.index(name)])
+    # The fifth, which is missing, is the right ear, of which head and thorax are made; the pelvis is not.
+    assert np.isnan(person.xy[[JOINT_INDEX["head"], JOINT_INDEX["thorax"]]]).all()
+    assert np.isfinite(person.xy[JOINT_INDEX["pelvis"]]).all()
 
 
 def test_keypoints_of_other_joints_are_refused():

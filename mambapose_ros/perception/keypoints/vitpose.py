@@ -14,7 +14,7 @@ import torch
 
 from mambapose_ros.perception.keypoints.top_down import Crops, crop, decode
 from mambapose_ros.perception.oks import oks
-from mambapose_ros.skeleton import COCO_NAMES, COCO_TO_H36M, map_landmarks
+from mambapose_ros.skeleton import COCO_NAMES, coco_to_h36m
 from mambapose_ros.types import Frame, PersonKeypoints
 from mambapose_ros.weights import WeightsError, locate
 
@@ -65,7 +65,7 @@ class VitPoseDetector:
         people = [
             person
             for landmarks, confidence in zip(*self._pose(image, self._boxes), strict=True)
-            if (person := _person(landmarks, confidence)).confidence.mean() >= _LOST
+            if (person := PersonKeypoints(*coco_to_h36m(landmarks, confidence))).confidence.mean() >= _LOST
         ]
         kept: list[PersonKeypoints] = []
         for person in people:
@@ -176,13 +176,6 @@ def box_around(person: PersonKeypoints, width: int, height: int) -> tuple[float,
     if x1 - x0 < 2.0 or y1 - y0 < 2.0:
         return None
     return float(x0), float(y0), float(x1), float(y1)
-
-
-def _person(landmarks: np.ndarray, confidence: np.ndarray) -> PersonKeypoints:
-    # A landmark that is missing takes the joints with it that are made of it, and no others.
-    found = np.isfinite(landmarks).all(axis=1)
-    xy, sure = map_landmarks(COCO_TO_H36M, np.where(found[:, None], landmarks, 0.0), np.where(found, confidence, 0.0))
-    return PersonKeypoints(xy=np.where(sure[:, None] > 0.0, xy, np.nan), confidence=sure)
 
 
 def _load(kind: Any, folder: Path, name: str) -> Any:

@@ -8,7 +8,7 @@ from mambapose_ros.geometry import Camera
 from mambapose_ros.perception.keypoints import DetectorUnavailable, make_detector
 from mambapose_ros.perception.keypoints.top_down import Crops
 from mambapose_ros.perception.keypoints.vitpose import PersonFinder, PoseNetwork, VitPoseDetector, box_around
-from mambapose_ros.skeleton import COCO_TO_H36M, JOINT_INDEX
+from mambapose_ros.skeleton import COCO_TO_H36M
 from mambapose_ros.types import Frame, PersonKeypoints
 from mambapose_ros.weights import WeightsError
 
@@ -169,17 +169,6 @@ def test_a_box_around_little_or_nothing_is_none():
     assert box_around(nobody, 160, 120) is None
     outside = PersonKeypoints(np.random.default_rng(0).uniform(500, 600, (17, 2)), np.ones(17))
     assert box_around(outside, 160, 120) is None
-
-
-def test_a_missing_landmark_takes_only_its_own_joints_with_it(pose_folder):
-    from mambapose_ros.perception.keypoints.vitpose import _person
-
-    landmarks, confidence = np.random.default_rng(0).uniform(0, 100, (17, 2)), np.full(17, 0.8)
-    landmarks[9] = np.nan  # left wrist
-    person = _person(landmarks, confidence)
-    assert np.isnan(person.xy[JOINT_INDEX["left_wrist"]]).all()
-    assert np.isfinite(np.delete(person.xy, JOINT_INDEX["left_wrist"], axis=0)).all()
-    assert person.confidence[JOINT_INDEX["left_wrist"]] == 0.0
 
 
 def test_wrong_folders_are_refused_with_what_was_expected(tmp_path, pose_folder, finder_folder):
