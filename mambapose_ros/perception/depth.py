@@ -16,6 +16,7 @@ import numpy as np
 
 from mambapose_ros.types import DepthMap, Frame
 from mambapose_ros.weights import WeightsError, locate
+from mambapose_ros.weights.transformers_folder import read_config
 
 if TYPE_CHECKING:
     import torch
@@ -186,11 +187,11 @@ def _load_depth_anything(folder: Path) -> Any:
     expected = f"{folder}: expected a folder with Depth Anything V2 as transformers saves it"
     remedy = "run `mambapose download depth-anything-v2-small`, or give such a folder"
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        if config.get("model_type") != "depth_anything":
-            raise WeightsError(f"{expected}, got a network of type {config.get('model_type')!r}; {remedy}")
-    except (OSError, ValueError, AttributeError) as error:
-        raise WeightsError(f"{expected}, but config.json cannot be read ({error}); {remedy}") from error
+        config = read_config(folder)
+    except WeightsError as error:
+        raise WeightsError(f"{error}; {remedy}") from error
+    if config.get("model_type") != "depth_anything":
+        raise WeightsError(f"{expected}, got a network of type {config.get('model_type')!r}; {remedy}")
     from transformers import AutoModelForDepthEstimation
     from transformers.utils import logging
 

@@ -17,6 +17,7 @@ from mambapose_ros.perception.oks import oks
 from mambapose_ros.skeleton import COCO_NAMES, coco_to_h36m
 from mambapose_ros.types import Frame, PersonKeypoints
 from mambapose_ros.weights import WeightsError, locate
+from mambapose_ros.weights.transformers_folder import read_config
 
 _FIND_EVERY = 10  # images; in between, boxes follow the keypoints
 _SURE_PERSON = 0.5  # score of a box
@@ -181,8 +182,9 @@ def box_around(person: PersonKeypoints, width: int, height: int) -> tuple[float,
 def _load(kind: Any, folder: Path, name: str) -> Any:
     """A model or processor from a folder, never from the network."""
     try:
+        read_config(folder)
         return kind.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
+    except (WeightsError, OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
         raise WeightsError(
             f"{folder}: expected a {name} model as save_pretrained writes it (config.json, preprocessor_config.json, "
             f"model.safetensors): {str(error).strip().splitlines()[0]}"
