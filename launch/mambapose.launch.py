@@ -54,7 +54,7 @@ ARGUMENTS = (
     DeclareLaunchArgument(
         "detector",
         default_value="",
-        choices=["", *IMAGE_DETECTORS],
+        choices=["", *IMAGE_DETECTORS, "external"],
         description="2D front end, before all files; empty = theirs",
     ),
     DeclareLaunchArgument(

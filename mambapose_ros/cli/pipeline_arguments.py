@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 
 from mambapose_ros.perception.depth import DEPTHS
 from mambapose_ros.perception.device import DEVICES
@@ -14,11 +15,22 @@ RECORDED_DEPTHS = tuple(name for name in DEPTHS if name != "sensor")
 """What needs no depth camera beside the images."""
 
 
-def add_pipeline_arguments(parser: argparse.ArgumentParser) -> None:
+def add_pipeline_arguments(parser: argparse.ArgumentParser, detectors: Sequence[str] = IMAGE_DETECTORS) -> None:
     """Declare them, named as the fields of ``PipelineOptions``."""
-    parser.add_argument("--detector", default="mediapipe", choices=IMAGE_DETECTORS, help="2D front end (%(default)s)")
+    parser.add_argument("--detector", default="mediapipe", choices=detectors, help="2D front end (%(default)s)")
+    parser.add_argument("--detector-weights", default="", help="folder or file of vitpose or keypoint_rcnn")
+    parser.add_argument("--finder-weights", default="", help="folder of what finds people for vitpose")
     parser.add_argument("--flow", default="dis", choices=FLOWS, help="optical flow (%(default)s)")
+    parser.add_argument("--flow-weights", default="", help="file of RAFT")
+    parser.add_argument(
+        "--flow-width", type=positive_count, default=0, help="pixels to scale down to for flow (640; RAFT on a CPU 320)"
+    )
+    parser.add_argument("--flow-updates", type=positive_count, default=0, help="of RAFT: refinements (12; on a CPU 4)")
     parser.add_argument("--depth", default="off", choices=RECORDED_DEPTHS, help="depth of every pixel (%(default)s)")
+    parser.add_argument("--depth-weights", default="", help="folder of the depth network")
+    parser.add_argument(
+        "--depth-side", type=positive_count, default=0, help="pixels to scale to for that network (518; on a CPU 252)"
+    )
     parser.add_argument("--max-people", type=positive_count, default=4, help="people to follow (%(default)s)")
     parser.add_argument(
         "--weights", default="mambapose-xs", help="name or file of the lifter; empty = no 3D (%(default)s)"

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from mambapose_ros.cli.pipeline_arguments import add_pipeline_arguments, pipeline_options
 from mambapose_ros.errors import UserError
+from mambapose_ros.perception.keypoints import IMAGE_DETECTORS
 
 if TYPE_CHECKING:
     from mambapose_ros.perception import Pipeline
@@ -32,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--camera-info", type=Path, help="YAML that camera_calibration wrote; else 60 degrees assumed")
     parser.add_argument("--output", type=Path, default=Path("output"), help="folder for the results (%(default)s)")
     parser.add_argument("--seconds", type=positive_seconds, help="stop after this much of the source")
-    add_pipeline_arguments(parser)
+    add_pipeline_arguments(parser, (*IMAGE_DETECTORS, "ground_truth"))
     parser.add_argument("--people", type=int, default=1, help="people in a synthetic scene (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of a synthetic scene (%(default)s)")
 
@@ -52,10 +53,16 @@ def run(arguments: argparse.Namespace) -> int:
     from mambapose_ros.results import ResultWriter
     from mambapose_ros.sources import SourceOptions, open_source
 
+    synthetic = arguments.source.partition(":")[0] == "synthetic"
+    if arguments.detector == "ground_truth" and not synthetic:
+        raise UserError(
+            f"--detector ground_truth: expected a synthetic source, whose people are known, got {arguments.source}; "
+            "give --source synthetic[:MOTION], or another detector"
+        )
     camera = load_camera(arguments.camera_info) if arguments.camera_info else None
     source = open_source(arguments.source, SourceOptions(camera=camera, people=arguments.people, seed=arguments.seed))
     seconds = arguments.seconds
-    if seconds is None and arguments.source.startswith("synthetic"):
+    if seconds is None and synthetic:
         seconds = SYNTHETIC_SECONDS
     frame_limit = None if seconds is None else max(1, round(seconds * source.rate))
     try:

@@ -9,8 +9,8 @@ from sensor_msgs.msg import Image
 
 from mambapose_ros.image_encoding import ImageError
 from mambapose_ros.nodes.conversions import depth_to_metres, stamp_to_ns
+from mambapose_ros.nodes.stamp_join import KEPT
 
-_KEPT = 8  # messages; a third of a second at 30 Hz, more than a colour image is under way
 _FARTHEST_M = 50.0  # median of an image; no depth camera that sees people measures more
 
 
@@ -34,7 +34,7 @@ class DepthInput:
         stamp_ns = stamp_to_ns(message.header.stamp)
         with self._condition:
             self._waiting[stamp_ns] = message
-            while len(self._waiting) > _KEPT:
+            while len(self._waiting) > KEPT:
                 del self._waiting[next(iter(self._waiting))]
             self._newest_ns, self._silent = stamp_ns, False
             self._condition.notify_all()

@@ -12,6 +12,7 @@ from mambapose_ros.nodes.dense_maps import depth_to_image, depth_topic
 from mambapose_ros.nodes.parameters import ParameterSpec
 from mambapose_ros.nodes.spin import spin_node
 from mambapose_ros.nodes.stage_node import STAGE_PARAMETERS, StageNode
+from mambapose_ros.nodes.stage_parameters import DEPTH_PARAMETERS
 from mambapose_ros.perception.depth import DEPTHS, DepthEstimator, make_depth
 from mambapose_ros.perception.flow import scaled_down
 from mambapose_ros.types import Frame
@@ -24,6 +25,7 @@ PARAMETERS = (
         "the network",
         choices=tuple(name for name in DEPTHS if name not in ("off", "sensor")),
     ),
+    *DEPTH_PARAMETERS,
     ParameterSpec(
         "width",
         640,
@@ -51,7 +53,7 @@ class DepthNode(StageNode):
 
     def make_stage(self, parameters: dict[str, Any], device: str) -> DepthEstimator:
         """The network."""
-        return make_depth(parameters["depth"], device)
+        return make_depth(parameters["depth"], device, parameters["depth_weights"], parameters["depth_side"])
 
     def run_stage(self, stage: DepthEstimator, frame: Frame) -> None:
         """Publish the depth of the image."""

@@ -12,12 +12,14 @@ from mambapose_ros.nodes.dense_maps import flow_to_image
 from mambapose_ros.nodes.parameters import ParameterSpec
 from mambapose_ros.nodes.spin import spin_node
 from mambapose_ros.nodes.stage_node import STAGE_PARAMETERS, StageNode
+from mambapose_ros.nodes.stage_parameters import FLOW_PARAMETERS
 from mambapose_ros.perception.flow import FLOWS, FlowEstimator, make_flow, scaled_down
 from mambapose_ros.types import Frame
 
 PARAMETERS = (
     *STAGE_PARAMETERS,
     ParameterSpec("flow", "dis", "optical flow", choices=tuple(name for name in FLOWS if name != "off")),
+    *FLOW_PARAMETERS,
     ParameterSpec(
         "width",
         640,
@@ -49,7 +51,13 @@ class FlowNode(StageNode):
 
     def make_stage(self, parameters: dict[str, Any], device: str) -> FlowEstimator:
         """The estimator."""
-        return make_flow(parameters["flow"], device)
+        return make_flow(
+            parameters["flow"],
+            device,
+            parameters["flow_weights"],
+            parameters["flow_width"],
+            parameters["flow_updates"],
+        )
 
     def run_stage(self, stage: FlowEstimator, frame: Frame) -> None:
         """Publish the flow since the last image."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
@@ -44,6 +46,10 @@ class ImageNode(ProcessingNode):
         """(H, W) float32 metres that a depth camera measured with the image of this stamp; None = nothing."""
         return None
 
+    def put_image(self, message: Image | CompressedImage) -> None:
+        """An image came; called in the executor's thread."""
+        self.submit(message)
+
     # --- input ----------------------------------------------------------------------------------------------------
 
     def open_inputs(self) -> None:
@@ -51,16 +57,23 @@ class ImageNode(ProcessingNode):
         compressed = self.parameters["image_transport"] == "compressed"
         image_type, topic = (CompressedImage, "image/compressed") if compressed else (Image, "image")
         self.create_input(CameraInfo, "camera_info", self._on_camera_info, qos.CAMERA_INFO_INPUT)
-        self.create_input(image_type, topic, self.submit, qos.IMAGE_INPUT)
+        self.create_input(image_type, topic, self.put_image, qos.IMAGE_INPUT)
 
-    def process(self, items: tuple[Image | CompressedImage, ...]) -> None:
+    def process(self, items: tuple[Any, ...]) -> None:
         """Turn the newest image into a frame."""
-        message = items[-1]
+        self.process_frame(self.frame_of(items[-1]))
+
+    def frame_of(self, message: Image | CompressedImage) -> Frame:
+        """The image, how it was taken, and its depth.
+
+        Raises:
+            ImageError: when the message is no image.
+        """
         image = compressed_to_rgb(message) if isinstance(message, CompressedImage) else image_to_rgb(message)
         camera = self._camera_of(image.shape[1], image.shape[0])
         stamp_ns = stamp_to_ns(message.header.stamp)
         depth = self.depth_of(stamp_ns, camera)
-        self.process_frame(Frame(stamp_ns, message.header.frame_id, image, camera, depth))
+        return Frame(stamp_ns, message.header.frame_id, image, camera, depth)
 
     def problems(self) -> list[str]:
         """That intrinsics are assumed."""

@@ -11,17 +11,14 @@ from mambapose_ros.nodes.conversions import keypoints_to_msg
 from mambapose_ros.nodes.parameters import ParameterSpec
 from mambapose_ros.nodes.spin import spin_node
 from mambapose_ros.nodes.stage_node import STAGE_PARAMETERS, StageNode
+from mambapose_ros.nodes.stage_parameters import DETECTOR_PARAMETERS
 from mambapose_ros.perception.keypoints import IMAGE_DETECTORS, KeypointDetector, make_detector
 from mambapose_ros.types import Frame
 
 PARAMETERS = (
     *STAGE_PARAMETERS,
-    ParameterSpec(
-        "detector",
-        "mediapipe",
-        "2D front end",
-        choices=IMAGE_DETECTORS,
-    ),
+    ParameterSpec("detector", "mediapipe", "2D front end", choices=IMAGE_DETECTORS),
+    *DETECTOR_PARAMETERS,
     ParameterSpec("max_people", 4, "people to look for; the surest if more", range=(1, 32), changeable=True),
 )
 
@@ -44,7 +41,13 @@ class KeypointNode(StageNode):
 
     def make_stage(self, parameters: dict[str, Any], device: str) -> KeypointDetector:
         """The front end."""
-        return make_detector(parameters["detector"], max_people=parameters["max_people"], device=device)
+        return make_detector(
+            parameters["detector"],
+            max_people=parameters["max_people"],
+            device=device,
+            weights=parameters["detector_weights"],
+            finder_weights=parameters["finder_weights"],
+        )
 
     def run_stage(self, stage: KeypointDetector, frame: Frame) -> None:
         """Publish who is in the image; also when nobody is."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,11 +24,13 @@ from mambapose_ros.nodes.conversions import (
     rgb_to_image,
 )
 from mambapose_ros.nodes.depth_input import DepthInput
+from mambapose_ros.nodes.external_keypoints import ExternalKeypointsInput, FoundKeypoints
 from mambapose_ros.nodes.image_node import IMAGE_PARAMETERS, ImageNode
 from mambapose_ros.nodes.message_types import MESSAGE_TYPES
 from mambapose_ros.nodes.parameters import ParameterSpec
 from mambapose_ros.nodes.skeleton_output import SKELETON_PARAMETERS, SkeletonOutput
 from mambapose_ros.nodes.spin import spin_node
+from mambapose_ros.nodes.stage_parameters import DEPTH_PARAMETERS, DETECTOR_PARAMETERS, FLOW_PARAMETERS
 from mambapose_ros.perception import Pipeline, PipelineOptions
 from mambapose_ros.perception.depth import DEPTHS
 from mambapose_ros.perception.device import DEVICES, resolve_device
@@ -40,9 +43,17 @@ from mambapose_ros.weights.advice import advice
 PARAMETERS = (
     *IMAGE_PARAMETERS,
     *SKELETON_PARAMETERS,
-    ParameterSpec("detector", "mediapipe", "2D front end", choices=IMAGE_DETECTORS),
+    ParameterSpec(
+        "detector",
+        "mediapipe",
+        "2D front end; external = the topic external_keypoints",
+        choices=(*IMAGE_DETECTORS, "external"),
+    ),
+    *DETECTOR_PARAMETERS,
     ParameterSpec("flow", "dis", "optical flow", choices=tuple(FLOWS), changeable=True),
+    *FLOW_PARAMETERS,
     ParameterSpec("depth", "off", "a network, or sensor = the topic depth", choices=tuple(DEPTHS), changeable=True),
+    *DEPTH_PARAMETERS,
     ParameterSpec("depth_timeout", 0.1, "seconds that an image waits for the depth sensor's", range=(0.0, 1.0)),
     ParameterSpec("max_people", 4, "people to follow; the most confident ones if more", range=(1, 32), changeable=True),
     ParameterSpec("id_prefix", "", "what people's ids begin with; each of several cameras wants another"),
@@ -57,7 +68,11 @@ PARAMETERS = (
 
 class PoseNode(ImageNode):
     """Subscribes ``image``, ``camera_info`` and, with a depth sensor, ``depth``; publishes ``keypoints``,
-    ``skeletons``, ``markers``, TF, ``annotated``, ``depth_aligned`` and /diagnostics."""
+    ``skeletons``, ``markers``, TF, ``annotated``, ``depth_aligned`` and /diagnostics.
+
+    With the detector "external" it also subscribes ``external_keypoints``, and works on those images alone whose
+    keypoints come.
+    """
 
     def __init__(self) -> None:
         super().__init__("pose_node", PARAMETERS)
@@ -65,6 +80,9 @@ class PoseNode(ImageNode):
         self._people = 0
         self._device = ""
         self._advised = False
+        self._external_input: ExternalKeypointsInput | None = None
+        if self.parameters["detector"] == "external":
+            self.expects = "external_keypoints"
         self._depth_subscription: Subscription | None = None
         self._depth_input = DepthInput(self.parameters["depth_timeout"])
         self._aligned_depth = AlignedDepth(self.parameters["lookahead"])
@@ -109,10 +127,21 @@ class PoseNode(ImageNode):
         self._aligned_depth.reset()
 
     def open_inputs(self) -> None:
-        """Subscribe the camera, and a depth sensor when it is asked for."""
+        """Subscribe the camera and, when they are asked for, a depth sensor and somebody else's keypoints."""
+        if self.parameters["detector"] == "external":
+            self._external_input = ExternalKeypointsInput(self.submit)
+            put = self._external_input.put_keypoints
+            self.create_input(PersonKeypointsArray, "external_keypoints", put, qos.KEYPOINTS_INPUT)
         self._depth_subscription = None
         self._listen_to_depth(self.parameters["depth"] == "sensor")
         super().open_inputs()
+
+    def put_image(self, message: Image | CompressedImage) -> None:
+        """Work on the image, or keep it until its keypoints come."""
+        if self._external_input is None:
+            super().put_image(message)
+        else:
+            self._external_input.put_image(message)
 
     def _listen_to_depth(self, listen: bool) -> None:
         if listen and self._depth_subscription is None:
@@ -144,6 +173,22 @@ class PoseNode(ImageNode):
         if depth is None:
             self.warn("depth", f"{self._depth_input.problem}; lifting without")
         return depth
+
+    def process(self, items: tuple[Any, ...]) -> None:
+        """Work on the newest image, and who somebody else found in it."""
+        found = items[-1]
+        if not isinstance(found, FoundKeypoints):
+            super().process(items)
+        elif found.image is None:
+            self.fail("no image", found.problem)
+        else:
+            frame = self.frame_of(found.image)
+            try:
+                people = found.people(frame.camera)
+            except ValueError as error:
+                self.fail("bad keypoints", str(error))
+                return
+            self.process_frame(replace(frame, people=people))
 
     def process_frame(self, frame: Frame) -> None:
         """Publish who is in the image, and where."""

@@ -20,6 +20,9 @@ IMAGE_INPUT = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 CAMERA_INFO_INPUT = qos_profile_sensor_data
 
+KEYPOINTS_INPUT = qos_profile_sensor_data
+"""Of nodes that are not this package's: small messages, published with any profile."""
+
 IMAGE_OUTPUT = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 """Reliable, so that RViz and image_view, which ask for it, connect."""
 

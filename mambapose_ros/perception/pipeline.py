@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Any, Protocol
 
@@ -29,8 +29,17 @@ class PipelineOptions:
 
     Attributes:
         detector: 2D front end, a key of ``keypoints.DETECTORS``.
+        detector_weights: name, file or folder of the detector's network, of those that have one to choose; empty = what
+            ``mambapose download`` fetched, here and below.
+        finder_weights: likewise of the network that finds people for vitpose.
         flow: optical flow, a key of ``flow.FLOWS``.
+        flow_weights: file of RAFT's parameters.
+        flow_width: pixels that images are scaled down to for flow; 0 = 640, or for RAFT on a CPU 320.
+        flow_updates: refinements of RAFT's flow; 0 = 12, or on a CPU 4.
         depth: a key of ``depth.DEPTHS``.
+        depth_weights: folder of the depth network.
+        depth_side: pixels that images are scaled to for the depth network, as in ``depth.DepthAnything``; 0 = 518, or
+            on a CPU 252.
         max_people: people to follow; the most confident ones when there are more.
         weights: name or file of MambaPose weights, or of a published PoseMamba checkpoint, to lift with; empty =
             results have no skeletons.
@@ -43,8 +52,15 @@ class PipelineOptions:
     """
 
     detector: str = "mediapipe"
+    detector_weights: str = ""
+    finder_weights: str = ""
     flow: str = "dis"
+    flow_weights: str = ""
+    flow_width: int = 0
+    flow_updates: int = 0
     depth: str = "off"
+    depth_weights: str = ""
+    depth_side: int = 0
     max_people: int = 4
     weights: str = "mambapose-xs"
     window: int = 27
@@ -126,9 +142,9 @@ class Pipeline:
         device = prepare_torch(options)
         return cls(
             lifter=_make_lifter(options, device) if options.weights else None,
-            detector=make_detector(options.detector, max_people=options.max_people, device=device),
-            flow=make_flow(options.flow, device),
-            depth=make_depth(options.depth, device),
+            detector=_make_detector(options, device),
+            flow=_make_flow(options, device),
+            depth=_make_depth(options, device),
             tracker=Tracker(max_people=options.max_people, id_prefix=id_prefix),
         )
 
@@ -198,15 +214,13 @@ class Pipeline:
         """
         if option not in LIVE_OPTIONS:
             raise ValueError(f"expected one of {', '.join(LIVE_OPTIONS)} to change between frames, got {option!r}")
+        options = replace(options, **{option: value})
         device = prepare_torch(options)
         if option == "flow":
-            return partial(setattr, self, "_flow", make_flow(value, device))
+            return partial(setattr, self, "_flow", _make_flow(options, device))
         if option == "depth":
-            return partial(setattr, self, "_depth", make_depth(value, device))
-        if value < 1:
-            raise ValueError(f"expected max_people of 1 or more, got {value}")
-        detector = make_detector(options.detector, max_people=value, device=device)
-        return partial(self._follow, detector, value)
+            return partial(setattr, self, "_depth", _make_depth(options, device))
+        return partial(self._follow, _make_detector(options, device), value)
 
     def _follow(self, detector: KeypointDetector, max_people: int) -> None:
         """Follow that many people, found by another detector."""
@@ -235,6 +249,18 @@ def prepare_torch(options: PipelineOptions) -> str:
         raise ValueError(f"expected threads of 1 or more, got {options.threads}")
     torch.set_num_threads(options.threads)
     return resolve_device(options.device, torch.cuda.is_available())
+
+
+def _make_detector(options: PipelineOptions, device: str) -> KeypointDetector:
+    return make_detector(options.detector, options.max_people, device, options.detector_weights, options.finder_weights)
+
+
+def _make_flow(options: PipelineOptions, device: str) -> FlowEstimator | None:
+    return make_flow(options.flow, device, options.flow_weights, options.flow_width, options.flow_updates)
+
+
+def _make_depth(options: PipelineOptions, device: str) -> DepthEstimator | None:
+    return make_depth(options.depth, device, options.depth_weights, options.depth_side)
 
 
 def _make_lifter(options: PipelineOptions, device: str) -> SkeletonLifter:

@@ -164,7 +164,10 @@ def locate(name_or_path: str) -> Path:
     if name_or_path not in MODELS:
         path = Path(name_or_path).expanduser()
         if not name_or_path or not path.exists():
-            raise WeightsError(f"no weights {name_or_path!r}: expected a file, a folder or one of {', '.join(MODELS)}")
+            raise WeightsError(
+                f"no weights {name_or_path!r}: expected a file, a folder or one of {', '.join(MODELS)}, which "
+                "`mambapose download NAME` fetches"
+            )
         return path
     model = MODELS[name_or_path]
     try:

@@ -1,3 +1,4 @@
+import itertools
 import json
 import re
 
@@ -7,7 +8,10 @@ from tiny_lifter import WINDOW, save_tiny_lifter
 
 from mambapose_ros.cli.main import main
 from mambapose_ros.errors import UserError
+from mambapose_ros.sources import open_source
 from mambapose_ros.weights import locate
+
+DEPTH = "depth_anything_v2_small"
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +49,17 @@ def test_without_arguments_a_run_lifts(tmp_path):
     assert np.isfinite(np.load(tmp_path / "skeletons.npz")["joints"]).all()
 
 
+def test_true_keypoints_are_lifted_and_come_out_as_they_are(lifter, tmp_path):
+    arguments = ["run", "--source", "synthetic:wave", "--seconds", "0.5", "--output", str(tmp_path)]
+    assert main([*arguments, *lifter, "--detector", "ground_truth", "--flow", "off"]) == 0
+    written = np.load(tmp_path / "skeletons.npz")
+    assert written["frame"].tolist() == list(range(15))
+    assert np.isfinite(written["joints"]).all()
+    for row, source_frame in enumerate(itertools.islice(open_source("synthetic:wave"), 15)):
+        np.testing.assert_allclose(written["keypoints"][row, :, :2], source_frame.truth.keypoints[0], atol=1e-3)
+    assert json.loads((tmp_path / "summary.json").read_text())["options"]["detector"] == "ground_truth"
+
+
 def test_a_real_video(shared, tmp_path):
     video = shared / "data" / "video" / "street_walk.mp4"
     assert main(["run", "--source", str(video), "--seconds", "2", "--output", str(tmp_path), "--weights", ""]) == 0
@@ -58,6 +73,10 @@ def test_a_real_video(shared, tmp_path):
     ("arguments", "expected"),
     [
         (["--source", "nowhere.mp4"], "expected a video file"),
+        (["--source", "walk.mp4", "--detector", "ground_truth"], "expected a synthetic source"),
+        (["--source", "synthetic", "--flow", "raft_small", "--flow-weights", "nowhere.pth"], "nowhere.pth"),
+        (["--source", "synthetic", "--depth", DEPTH, "--depth-weights", "nowhere"], "nowhere"),
+        (["--source", "synthetic", "--detector", "vitpose", "--detector-weights", "nowhere"], "nowhere"),
         (["--source", "synthetic", "--camera-info", "nowhere.yaml"], "nowhere.yaml"),
         (["--source", "synthetic", "--output", "/dev/null/folder", "--weights", ""], "choose another output"),
         (["--source", "synthetic", "--weights", "nowhere.bin"], "expected a file"),
@@ -80,6 +99,9 @@ def test_mistakes_are_answered_in_a_line(arguments, expected, tmp_path, capsys):
         ("--detector", "magic"),
         ("--flow", "magic"),
         ("--depth", "sensor"),
+        ("--detector", "external"),
+        ("--flow-width", "0"),
+        ("--flow-updates", "-1"),
     ],
 )
 def test_impossible_values_are_refused(option, value, capsys):

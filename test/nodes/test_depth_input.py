@@ -8,6 +8,7 @@ from std_msgs.msg import Header
 
 from mambapose_ros.nodes.conversions import ns_to_stamp
 from mambapose_ros.nodes.depth_input import DepthInput
+from mambapose_ros.nodes.stamp_join import KEPT
 
 WAIT_S = 20.0  # never waited for to its end
 
@@ -86,4 +87,4 @@ def test_what_nobody_asks_for_does_not_pile_up():
     depth = DepthInput(WAIT_S)
     for stamp in range(100):
         depth.put(depth_image(stamp))
-    assert len(depth._waiting) <= 8
+    assert len(depth._waiting) <= KEPT

@@ -26,6 +26,7 @@ from mambapose_ros.nodes.conversions import (
     camera_to_info,
     image_to_rgb,
     keypoints_from_msg,
+    keypoints_to_msg,
     ns_to_stamp,
     rgb_to_compressed,
     rgb_to_image,
@@ -34,6 +35,7 @@ from mambapose_ros.nodes.conversions import (
 from mambapose_ros.nodes.dense_maps import depth_from_image, depth_to_image
 from mambapose_ros.skeleton import JOINT_NAMES
 from mambapose_ros.synthetic import SyntheticScene
+from mambapose_ros.types import Frame, PersonKeypoints
 
 FRAME_NS = 33_333_333
 SCENE = SyntheticScene(motion="idle", people=1, seed=0, width=320, height=240, fps=30.0)
@@ -392,6 +394,56 @@ def test_a_depth_sensor_gives_the_scale_and_millimetres_called_metres_are_suspec
         camera.send_until(
             lambda: send("32FC1", "<f4", 1.0), lambda: camera.level() == DiagnosticStatus.OK, "OK with metres"
         )
+
+
+def test_keypoints_of_somebody_else_are_tracked_and_lifted(listener, weights):
+    with NodeProcess("pose_node", "/external", **ANY_AGE, detector="external", weights=weights, window=WINDOW) as node:
+        camera = Camera(listener, "/external")
+        skeletons = listener.hear(SkeletonArray, "/external/skeletons", 100)
+        theirs = listener.node.create_publisher(PersonKeypointsArray, "/external/external_keypoints", 5)
+        camera.connect()
+        listener.spin_until(theirs.get_subscription_count, "pose_node subscribes to external_keypoints")
+        person = PersonKeypoints(TRUTH.keypoints[0], np.full(17, 0.8), "theirs")
+        found_in: list[int] = []
+
+        def send(late_ns: int = 0, off_ns: int = 0, size=TRUTH.camera):
+            """An image, and the keypoints of an earlier one."""
+            stamp_ns = camera.stamp_ns - late_ns
+            found_in.append(stamp_ns)
+            frame = Frame(stamp_ns + off_ns, "optical", np.zeros((size.height, size.width, 3), np.uint8), size)
+            theirs.publish(keypoints_to_msg(frame, [person]))
+            return rgb_to_image(TRUTH.image, camera.header())
+
+        camera.send_until(lambda: send(late_ns=3 * FRAME_NS), lambda: len(skeletons) >= 3, "skeletons")
+        for result in camera.results:
+            assert stamp_to_ns(result.header.stamp) in found_in
+            assert result.header.frame_id == "optical"
+        (seen,) = keypoints_from_msg(camera.results[-1])
+        assert seen.id.startswith("p")
+        np.testing.assert_allclose(seen.xy, TRUTH.keypoints[0], atol=1e-3)
+        ids = {person.id for result in camera.results for person in result.people}
+        assert {skeleton.id for message in skeletons for skeleton in message.skeletons} <= ids
+        assert {stamp_to_ns(m.header.stamp) for m in skeletons} <= set(found_in)
+        assert camera.value("dropped: bad keypoints") is None
+
+        before = int(camera.value("dropped: no image") or 0)
+        camera.send_until(
+            lambda: send(off_ns=1),
+            lambda: int(camera.value("dropped: no image") or 0) > before,
+            "keypoints with a stamp that no image has are counted",
+        )
+        assert "no image with the stamp of the keypoints" in node.output()
+        half = TRUTH.camera.resized(160, 120)
+        camera.send_until(lambda: send(size=half), lambda: camera.value("dropped: bad keypoints"), "another size")
+        assert "expected keypoints in an image of 320x240, the camera's, got 160x120" in node.output()
+        camera.results.clear()
+        camera.send_until(send, lambda: camera.results, "results again")
+        camera.send_until(
+            lambda: rgb_to_image(TRUTH.image, camera.header()),
+            lambda: camera.level() == DiagnosticStatus.STALE,
+            "STALE without keypoints",
+        )
+        assert "no external_keypoints for" in camera.status().message
 
 
 @pytest.fixture

@@ -1,9 +1,12 @@
 import itertools
 import sys
 
+import cv2
 import numpy as np
 import pytest
+import torch
 from tiny_lifter import WINDOW, save_tiny_lifter
+from torchvision.models import optical_flow
 
 from mambapose_ros.errors import UserError
 from mambapose_ros.geometry import Camera
@@ -196,6 +199,43 @@ def test_a_change_that_cannot_be_made_is_refused_and_nothing_changes(option, val
 def test_unknown_stages_are_refused_with_the_known_ones(name, what):
     with pytest.raises(ValueError, match=what):
         Pipeline.create(PipelineOptions(weights="", **{name: "magic"}))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"detector": "vitpose", "detector_weights": "nowhere"},
+        {"detector": "keypoint_rcnn", "detector_weights": "nowhere"},
+        {"detector": "vitpose", "detector_weights": ".", "finder_weights": "nowhere"},
+        {"detector": "external", "flow": "raft_large", "flow_weights": "nowhere"},
+        {"detector": "external", "depth": "depth_anything_v2_small", "depth_weights": "nowhere"},
+    ],
+)
+def test_every_network_is_loaded_from_the_path_that_is_given(options):
+    with pytest.raises(UserError, match="no weights 'nowhere'"):
+        Pipeline.create(PipelineOptions(weights="", **options))
+
+
+def test_width_and_updates_of_the_flow_are_those_asked_for(tmp_path):
+    torch.manual_seed(0)
+    file = tmp_path / "raft_small.pth"
+    torch.save(optical_flow.raft_small(weights=None).state_dict(), file)
+    texture = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (144, 160, 3), dtype=np.uint8), (0, 0), 2.0)
+    images = (texture, np.roll(texture, (3, 5), axis=(0, 1)))
+    asked = {"flow_weights": str(file), "flow_width": 144, "flow_updates": 2}
+    pipeline = Pipeline(FixedDetector())
+    flows = []
+    for other in ({}, {"flow_width": 160}, {"flow_updates": 1}):
+        pipeline.prepare("flow", "raft_small", PipelineOptions(**{**asked, **other}))()
+        pipeline.reset()
+        for index, image in enumerate(images):
+            result = pipeline(Frame(index * 33_000_000, "cam", image, Camera.from_fov(160, 144)))
+        flows.append(result.flow)
+    expected = make_flow("raft_small", weights=str(file), width=144, updates=2)
+    expected(images[0])
+    np.testing.assert_array_equal(flows[0], expected(images[1]))
+    assert flows[0].shape == (144, 160, 2)
+    assert all(np.abs(flow - flows[0]).max() > 1e-3 for flow in flows[1:])
 
 
 def test_weights_that_are_not_there_are_named():

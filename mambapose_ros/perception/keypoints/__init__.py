@@ -41,7 +41,7 @@ DETECTORS: Mapping[str, str] = MappingProxyType(
 )
 
 IMAGE_DETECTORS = tuple(name for name in DETECTORS if name not in ("external", "ground_truth"))
-"""Those that look at images; the others are given what they answer."""
+"""Those that look at images; the others are given what they answer (``Frame.people``)."""
 
 LICENCES: Mapping[str, str] = MappingProxyType(
     {
@@ -56,14 +56,30 @@ LICENCES: Mapping[str, str] = MappingProxyType(
 """name -> terms of its code and model, and of the data that the model was trained on."""
 
 
-def make_detector(name: str, max_people: int = 4, device: str = "cpu", **options: Any) -> KeypointDetector:
-    """The front end of that name.
+_WEIGHTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {"vitpose": ("weights", "finder_weights"), "keypoint_rcnn": ("weights",)}
+)
+"""name -> which weights it takes; the others bring their own, or need none."""
+
+
+def make_detector(
+    name: str,
+    max_people: int = 4,
+    device: str = "cpu",
+    weights: str = "",
+    finder_weights: str = "",
+    **options: Any,
+) -> KeypointDetector:
+    """The front end of that name. Never downloads.
 
     Args:
         name: a key of ``DETECTORS``.
         max_people: most people that it looks for.
         device: where its networks run, "cpu" or "cuda", as ``resolve_device`` gives it. MediaPipe has the CPU only.
-        options: further arguments of the front end's class, such as ``weights``.
+        weights: of vitpose a name of the registry or a folder, of keypoint_rcnn a name or a file; empty = what
+            ``mambapose download`` fetched. Of no meaning to the others.
+        finder_weights: of the network that finds people for vitpose, likewise.
+        options: further arguments of the front end's class.
 
     Raises:
         ValueError: for an unknown name, or ``max_people`` below 1.
@@ -73,10 +89,12 @@ def make_detector(name: str, max_people: int = 4, device: str = "cpu", **options
         raise ValueError(f"expected detector to be one of {sorted(DETECTORS)}, got {name!r}")
     if max_people < 1:
         raise ValueError(f"expected max_people of 1 or more, got {max_people}")
+    given = {"weights": weights, "finder_weights": finder_weights}
+    chosen = {kind: given[kind] for kind in _WEIGHTS.get(name, ()) if given[kind]}
     module, _, attribute = DETECTORS[name].partition(":")
     try:
         factory: Callable[..., KeypointDetector] = getattr(import_module(module), attribute)
-        return factory(max_people=max_people, device=device, **options)
+        return factory(max_people=max_people, device=device, **chosen, **options)
     except ImportError as error:
         reason = f"detector {name!r} cannot run here: {error}."
         if name == "mediapipe":
