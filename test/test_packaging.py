@@ -60,7 +60,7 @@ KEYS = {
     "torchvision": "python3-torchvision",
     "yaml": "python3-yaml",
 }
-OPTIONAL = {"cv_bridge"}  # used where it is installed, and there is something else where it is not
+OPTIONAL = {"cv_bridge", "hri_msgs"}  # used where it is installed; without it something else is, or the node says so
 
 
 def imports_of(path: Path) -> set[str]:
