@@ -47,6 +47,8 @@ class Tracker:
     """
 
     def __init__(self, max_people: int = 4, timeout: float = 2.0, id_prefix: str = "") -> None:
+        import scipy.optimize  # noqa: F401  # takes as long as many images: here rather than with the first one
+
         if not timeout >= 0.0:
             raise ValueError(f"expected a timeout of 0 seconds or more, got {timeout}")
         self.max_people = max_people

@@ -76,6 +76,15 @@ class NodeProcess:
         return self._output.read()
 
 
+def waited_for_cpu(*pids: int) -> float:
+    """Seconds that threads of these processes were ready to run while others had the cores; 0 where nobody tells.
+
+    How long something took, less this, does not depend on what else the machine does.
+    """
+    paths = (path for pid in pids for path in Path(f"/proc/{pid}/task").glob("*/schedstat"))
+    return 1e-9 * sum(int(path.read_text().split()[1]) for path in paths)
+
+
 class Listener:
     """A node of the test's own that keeps what it hears."""
 
