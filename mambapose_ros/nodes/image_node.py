@@ -26,12 +26,13 @@ class ImageNode(ProcessingNode):
     Args:
         name: of the node.
         specs: its parameters, ``IMAGE_PARAMETERS`` among them.
+        node_arguments: as rclpy's Node takes them: namespace, parameter_overrides.
     """
 
     expects = "image"
 
-    def __init__(self, name: str, specs: tuple[ParameterSpec, ...]) -> None:
-        super().__init__(name, specs)
+    def __init__(self, name: str, specs: tuple[ParameterSpec, ...], **node_arguments: Any) -> None:
+        super().__init__(name, specs, **node_arguments)
         self._camera: Camera | None = None
         self._camera_info_problem = ""
         self._camera_problem = ""

@@ -6,6 +6,7 @@ loads and unloads them grows, although nothing is leaked. With other allocators 
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import gc
@@ -26,7 +27,8 @@ def give_back() -> None:
     gc.collect()
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
-        torch.cuda.empty_cache()
+        with contextlib.suppress(RuntimeError):  # a GPU that was lost has nothing to give
+            torch.cuda.empty_cache()
     if libc := _glibc():
         libc.malloc_trim(0)
 

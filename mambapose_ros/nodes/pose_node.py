@@ -26,6 +26,7 @@ from mambapose_ros.nodes.conversions import (
 from mambapose_ros.nodes.depth_input import DepthInput
 from mambapose_ros.nodes.external_keypoints import ExternalKeypointsInput, FoundKeypoints
 from mambapose_ros.nodes.image_node import IMAGE_PARAMETERS, ImageNode
+from mambapose_ros.nodes.memory import give_back
 from mambapose_ros.nodes.message_types import MESSAGE_TYPES
 from mambapose_ros.nodes.parameters import ParameterSpec
 from mambapose_ros.nodes.skeleton_output import SKELETON_PARAMETERS, SkeletonOutput
@@ -33,7 +34,7 @@ from mambapose_ros.nodes.spin import spin_node
 from mambapose_ros.nodes.stage_parameters import DEPTH_PARAMETERS, DETECTOR_PARAMETERS, FLOW_PARAMETERS
 from mambapose_ros.perception import Pipeline, PipelineOptions
 from mambapose_ros.perception.depth import DEPTHS
-from mambapose_ros.perception.device import DEVICES, resolve_device
+from mambapose_ros.perception.device import DEVICES, is_gpu_failure, resolve_device
 from mambapose_ros.perception.flow import FLOWS
 from mambapose_ros.perception.keypoints import IMAGE_DETECTORS
 from mambapose_ros.perception.pipeline import LIVE_OPTIONS
@@ -74,11 +75,12 @@ class PoseNode(ImageNode):
     keypoints come.
     """
 
-    def __init__(self) -> None:
-        super().__init__("pose_node", PARAMETERS)
+    def __init__(self, **node_arguments: Any) -> None:
+        super().__init__("pose_node", PARAMETERS, **node_arguments)
         self._pipeline: Pipeline | None = None
         self._people = 0
         self._device = ""
+        self._gpu_failure = ""
         self._advised = False
         self._external_input: ExternalKeypointsInput | None = None
         if self.parameters["detector"] == "external":
@@ -105,8 +107,13 @@ class PoseNode(ImageNode):
         options = PipelineOptions.pick(self.parameters)
         has_gpu = torch.cuda.is_available()
         self._skeletons.load()
-        self._pipeline = Pipeline.create(options, self.parameters["id_prefix"])
-        self._device = resolve_device(options.device, has_gpu)
+        self._device, self._gpu_failure = resolve_device(options.device, has_gpu), ""
+        prefix = self.parameters["id_prefix"]
+        try:
+            self._pipeline = Pipeline.create(options, prefix)
+        except Exception as error:
+            self._leave_gpu(error)
+            self._pipeline = Pipeline.create(replace(options, device=self._device), prefix)
         self.get_logger().info(
             f"configured with {options}, on {self._device}; lifter: {self._pipeline.description['lifter']}"
         )
@@ -155,7 +162,7 @@ class PoseNode(ImageNode):
 
     def prepare(self, values: dict[str, Any], parameters: dict[str, Any]) -> list[Callable[[], None]]:
         """Make the stages that change."""
-        options = PipelineOptions.pick(parameters)
+        options = replace(PipelineOptions.pick(parameters), device=self._device)
         return [self._pipeline.prepare(name, value, options) for name, value in values.items() if name in LIVE_OPTIONS]
 
     def parameters_changed(self, values: dict[str, Any]) -> None:
@@ -192,7 +199,7 @@ class PoseNode(ImageNode):
 
     def process_frame(self, frame: Frame) -> None:
         """Publish who is in the image, and where."""
-        result = self._pipeline(frame)
+        result = self._find_people(frame)
         if result.reset_reason:
             self.warn(result.reset_reason, f"{result.reset_reason}: starting anew, people get new ids")
         if result.reset_reason == "stamp ran backwards":
@@ -204,6 +211,23 @@ class PoseNode(ImageNode):
             self._publish_skeletons(result.lifted)
         self._publish_annotated(result)
         self._publish_depth(result)
+
+    def _find_people(self, frame: Frame) -> FrameResult:
+        """What the pipeline finds, on the CPU if the GPU has failed."""
+        try:
+            return self._pipeline(frame)
+        except Exception as error:
+            self._leave_gpu(error)
+        self._pipeline.remake(replace(PipelineOptions.pick(self.parameters), device=self._device))
+        give_back()
+        return self._pipeline(frame)
+
+    def _leave_gpu(self, error: Exception) -> None:
+        """Say that the CPU takes over; raises the error again unless it is a GPU's that nobody asked for by name."""
+        if self.parameters["device"] != "auto" or not is_gpu_failure(error):
+            raise error
+        self._device, self._gpu_failure = "cpu", str(error).partition("\n")[0]
+        self.get_logger().error(f"the GPU failed, and the CPU takes over, slower: {self._gpu_failure}")
 
     def _publish_skeletons(self, lifted: LiftedFrame) -> None:
         message = self._skeletons.publish(lifted)
@@ -237,10 +261,12 @@ class PoseNode(ImageNode):
     # --- reports --------------------------------------------------------------------------------------------------
 
     def problems(self) -> list[str]:
-        """Intrinsics, depth or transforms that are missing."""
+        """Intrinsics, depth or transforms that are missing, or a GPU that has failed."""
         problems = super().problems()
         if self.parameters["depth"] == "sensor" and self._depth_input.problem:
             problems.append(f"no depth: {self._depth_input.problem}")
+        if self._gpu_failure:
+            problems.append(f"on the CPU, since the GPU failed: {self._gpu_failure}")
         if self._skeletons.problem:
             problems.append(f"skeletons not published: {self._skeletons.problem}")
         return problems

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from mambapose_ros.errors import UserError
 
 DEVICES = ("auto", "cpu", "cuda")
@@ -32,3 +34,11 @@ def resolve_device(requested: str, cuda_available: bool) -> str:
     if requested == "auto":
         return "cuda" if cuda_available else "cpu"
     return requested
+
+
+def is_gpu_failure(error: Exception) -> bool:
+    """Whether PyTorch says with it that a GPU ran out of memory, or was lost."""
+    torch = sys.modules.get("torch")
+    if torch is None or not isinstance(error, RuntimeError):
+        return False
+    return isinstance(error, torch.cuda.OutOfMemoryError) or "CUDA error" in str(error)

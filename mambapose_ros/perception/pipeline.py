@@ -222,6 +222,18 @@ class Pipeline:
             return partial(setattr, self, "_depth", _make_depth(options, device))
         return partial(self._follow, _make_detector(options, device), value)
 
+    def remake(self, options: PipelineOptions) -> None:
+        """Make the stages anew, as after a GPU failed; the next frame starts anew, ids go on counting.
+
+        Raises:
+            ValueError, UserError: as ``create``; the pipeline is not used again then.
+        """
+        self._detector.close()
+        self._flow = self._depth = self._lifter = None  # gives their memory back before more is asked for
+        made = Pipeline.create(options)
+        self._detector, self._flow, self._depth, self._lifter = made._detector, made._flow, made._depth, made._lifter
+        self.reset()
+
     def _follow(self, detector: KeypointDetector, max_people: int) -> None:
         """Follow that many people, found by another detector."""
         self._detector.close()
