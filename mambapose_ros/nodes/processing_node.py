@@ -194,7 +194,10 @@ class ProcessingNode(LifecycleNode):
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load; FAILURE with the reason in the log and the diagnostics when that is not possible."""
-        return self._enter("inactive", "configure", self.load, undo=self._unload)
+        code = self._enter("inactive", "configure", self.load, undo=self._unload)
+        if code != TransitionCallbackReturn.SUCCESS:
+            give_back()
+        return code
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Start the worker and open the subscriptions."""
@@ -210,6 +213,7 @@ class ProcessingNode(LifecycleNode):
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Give back the models, and the GPU's memory."""
         self._unload()
+        give_back()
         self._state = "unconfigured"
         return TransitionCallbackReturn.SUCCESS
 
@@ -222,6 +226,7 @@ class ProcessingNode(LifecycleNode):
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Back to the beginning, to be configured again."""
         self.close()
+        give_back()
         self._state = "unconfigured"
         return TransitionCallbackReturn.SUCCESS
 
@@ -258,7 +263,6 @@ class ProcessingNode(LifecycleNode):
     def _unload(self) -> None:
         self._changes = queue.SimpleQueue()  # they were for what is given back
         self.unload()
-        give_back()
 
     # --- work -----------------------------------------------------------------------------------------------------
 

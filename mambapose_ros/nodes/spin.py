@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable
 from typing import Protocol
@@ -62,6 +63,8 @@ def spin_node(factory: Callable[[], ClosableNode]) -> int:
             node.close()
             node.destroy_node()
         rclpy.try_shutdown()
+    # The process ends: without this, Python would first look for garbage in all that torch has made, for a second.
+    gc.freeze()
     return int(node.failed)
 
 

@@ -1,6 +1,7 @@
 import importlib.util
 import math
 import os
+import resource
 import threading
 import time
 from contextlib import contextmanager, nullcontext
@@ -713,6 +714,21 @@ def test_memory_returns_after_rounds_of_configuring_and_cleaning_up(listener, we
                 assert change_state(camera, transition)
             levels.append(resident_mb(node))
     assert levels[-1] < 1.05 * levels[0], levels
+
+
+def cpu_s(usage: resource.struct_rusage) -> float:
+    return usage.ru_utime + usage.ru_stime
+
+
+def test_with_torch_loaded_it_ends_at_once(listener, weights):
+    """`ros2 launch` insists after 5 s, which are less than one on a busy machine."""
+    with NodeProcess("pose_node", "/ending", weights=weights, window=WINDOW) as node:
+        Camera(listener, "/ending").connect()
+        ended = cpu_s(resource.getrusage(resource.RUSAGE_CHILDREN))
+        used = sum(psutil.Process(node.pid).cpu_times()[:2])
+        assert node.stop() == 0
+    whole = cpu_s(resource.getrusage(resource.RUSAGE_CHILDREN)) - ended
+    assert whole - used < 0.5  # seconds of CPU
 
 
 def test_with_weights_skeletons_carry_the_stamp_of_the_image_that_they_are_about(listener, shared):
