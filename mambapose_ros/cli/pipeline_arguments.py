@@ -37,14 +37,19 @@ def add_pipeline_arguments(parser: argparse.ArgumentParser, detectors: Sequence[
     )
     parser.add_argument("--window", type=positive_count, default=81, help="frames that the lifter sees (%(default)s)")
     parser.add_argument("--lookahead", type=int, help="of these, frames after the one that is lifted (half of them)")
-    parser.add_argument("--flip-average", action="store_true", help="average 3D over the mirror image: slower, better")
+    parser.add_argument(
+        "--flip-average",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="average 3D over the mirror image: slower, better",
+    )
     parser.add_argument("--device", default="auto", choices=DEVICES, help="where networks run (%(default)s)")
     parser.add_argument("--threads", type=positive_count, default=1, help="of networks on the CPU (%(default)s)")
 
 
 def pipeline_options(arguments: argparse.Namespace) -> PipelineOptions:
-    """What was asked for. A recording is in no hurry: unless told otherwise, each frame is lifted from the middle of
-    its window, where it is known best."""
+    """What was asked for. A recording is in no hurry: unless told otherwise, each frame is lifted twice, mirrored and
+    not, from the middle of its window, where it is known best."""
     lookahead = arguments.window // 2 if arguments.lookahead is None else arguments.lookahead
     return PipelineOptions.pick({**vars(arguments), "lookahead": lookahead})
 

@@ -92,13 +92,24 @@ def _process(
     """Put all frames of a source through, up to its end or Ctrl-C, showing progress."""
     from rich.progress import Progress
 
+    from mambapose_ros.perception.pipeline import discontinuity
+
+    last = None
     with Progress() as progress:
         task = progress.add_task(name, total=total)
         try:
             for source_frame in frames:
-                writer.add(pipeline(source_frame.frame))
+                if discontinuity(last, source_frame.frame):
+                    _write_owed(pipeline, writer)  # the pipeline is about to forget it
+                last = source_frame.frame
+                writer.add(pipeline(last))
                 progress.advance(task)
         except KeyboardInterrupt:
             progress.console.print("stopped; writing what there is")
-        for lifted in pipeline.flush():
-            writer.add_lifted(lifted)
+        _write_owed(pipeline, writer)
+
+
+def _write_owed(pipeline: Pipeline, writer: ResultWriter) -> None:
+    """What a lifter that looks ahead still owes."""
+    for lifted in pipeline.flush():
+        writer.add_lifted(lifted)

@@ -1,11 +1,13 @@
 import itertools
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from tiny_lifter import WINDOW, save_tiny_lifter
 
+from mambapose_ros import sources
 from mambapose_ros.cli.main import main
 from mambapose_ros.errors import UserError
 from mambapose_ros.sources import open_source
@@ -47,6 +49,25 @@ def test_without_arguments_a_run_lifts(tmp_path):
         pytest.skip(f"shipped weights: {error}")
     assert main(["run", "--source", "synthetic:wave", "--seconds", "1", "--output", str(tmp_path)]) == 0
     assert np.isfinite(np.load(tmp_path / "skeletons.npz")["joints"]).all()
+
+
+def test_where_stamps_jump_what_is_owed_is_written(lifter, tmp_path, monkeypatch):
+    """The pipeline starts anew, and a lifter that looks ahead still owes the frames before."""
+
+    class Interrupted(list):
+        rate = 30.0
+
+        def close(self) -> None:
+            pass
+
+    whole = list(itertools.islice(open_source("synthetic:wave"), 12))
+    late = [replace(f, frame=replace(f.frame, stamp_ns=f.frame.stamp_ns + 5_000_000_000)) for f in whole[6:]]
+    monkeypatch.setattr(sources, "open_source", lambda name, options: Interrupted([*whole[:6], *late]))
+    arguments = ["run", "--source", "synthetic:wave", "--output", str(tmp_path), "--detector", "ground_truth"]
+    assert main([*arguments, *lifter, "--lookahead", "4"]) == 0
+    written = np.load(tmp_path / "skeletons.npz")
+    assert written["frame"].tolist() == list(range(12))
+    assert np.isfinite(written["joints"]).all()
 
 
 def test_true_keypoints_are_lifted_and_come_out_as_they_are(lifter, tmp_path):
