@@ -7,7 +7,7 @@ in_environment := source scripts/environment.sh &&
 .PHONY: help build demo test bench lint lock clean
 
 help:
-	@echo "make build | demo [SOURCE=file.mp4|0] | test | bench | lint | clean"
+	@echo "make build | demo [SOURCE=file.mp4|0] | test | bench | lint | lock | clean"
 
 build:
 	@scripts/build.sh
@@ -19,7 +19,7 @@ demo: build
 test: build lint
 	@$(in_environment) pytest $(PYTEST_ARGUMENTS)
 
-# lifter_baselines needs motion capture and hours.
+# Not among them: soak.py takes a quarter of an hour or more, lifter_baselines.py motion capture and hours.
 BENCHMARKS := $(addprefix benchmarks/,lifter.py pose_node.py detectors.py accuracy.py tracking.py synthetic.py lifecycle.py)
 bench: build
 	@$(in_environment) mambapose bench && for benchmark in $(BENCHMARKS); do echo "== $$benchmark"; python "$$benchmark" || exit 1; done

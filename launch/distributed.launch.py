@@ -87,7 +87,7 @@ ARGUMENTS = (
         "depth",
         default_value="off",
         choices=["off", *(name for name in DEPTHS if name != "off")],
-        description="a network, or sensor = take depth_topic; for depth_node and lifter_node, before all files",
+        description="a network, or sensor = take depth_topic; of depth_node and lifter_node, whatever files say",
     ),
     DeclareLaunchArgument(
         "device",

@@ -91,7 +91,7 @@ make_environment() {
   say "Python $version at $(command -v "$python"); messages and rclpy from $([ -n "${ROS_DISTRO:-}" ] && echo "ROS 2 $ROS_DISTRO" || echo "PyPI wheels")"
   case $version in
     3.10 | 3.11 | 3.12) ;;
-    *) say "MediaPipe has no build for Python $version, and it is the only 2D front end so far: all but finding people in images works" ;;
+    *) say "MediaPipe has no build for Python $version: to find people in images, \`mambapose download keypoint-rcnn\` or \`vitpose-base-simple rtdetr-r18\`, and choose that detector" ;;
   esac
   rm -rf .venv build
   # --system-site-packages only where a sourced ROS brings Python modules through the system's folders.

@@ -39,11 +39,18 @@ def run(arguments: argparse.Namespace) -> int:
     except ModuleNotFoundError as error:
         raise UserError(f"reading bags needs the Python package rosbags: {error}; pip install rosbags") from error
     from mambapose_ros.perception import Pipeline
+    from mambapose_ros.perception.tracker import Tracker
 
     if arguments.output.exists():
         raise UserError(f"{arguments.output} exists already; choose another name for the new bag, or remove it")
     options = pipeline_options(arguments)
     types = MessageTypes()
+
+    def pipeline_of(namespace: str) -> Pipeline:
+        # As of live nodes, ids of several cameras begin with the camera's name.
+        prefix = f"{namespace.strip('/').replace('/', '_')}_" if len(cameras) > 1 else ""
+        return Pipeline.create(options, Tracker(id_prefix=prefix))
+
     with BagReader(arguments.input) as bag:
         cameras = find_cameras(bag, types, arguments.image_topic)
         intrinsics = read_intrinsics(bag, types, cameras)
@@ -51,7 +58,9 @@ def run(arguments: argparse.Namespace) -> int:
         left_out = [topic for topic in bag.image_topics if topic not in chosen]
         try:
             streams = {
-                camera.image: CameraStream(camera, intrinsics[camera.image], Pipeline.create(options), options, types)
+                camera.image: CameraStream(
+                    camera, intrinsics[camera.image], pipeline_of(camera.namespace), options, types
+                )
                 for camera in cameras
             }
         except (ValueError, OSError) as error:

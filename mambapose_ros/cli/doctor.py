@@ -20,7 +20,10 @@ _PARTS = {
     "numpy": ("numpy", "everything"),
     "opencv-contrib-python-headless": ("cv2", "everything"),
     "torch": ("torch", "3D"),
-    "mediapipe": ("mediapipe", "the 2D front end that needs no download (builds exist for Python 3.9-3.12, x86-64)"),
+    "torchvision": ("torchvision", "flow by RAFT, keypoint_rcnn"),
+    "transformers": ("transformers", "depth by Depth Anything, vitpose"),
+    "rosbags": ("rosbags", "`mambapose bag`"),
+    "mediapipe": ("mediapipe", "the 2D front end that needs no download (builds exist for Python 3.10-3.12, x86-64)"),
     "ros-rclpy": ("rclpy", "the ROS nodes; `mambapose run` still works"),
     "cv-bridge": ("cv_bridge", "nothing: images are decoded by this package"),
 }

@@ -11,7 +11,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TypeVar
 
-from mambapose_ros.nodes.memory import give_back
+from mambapose_ros.memory import give_back
 
 Result = TypeVar("Result")
 

@@ -86,7 +86,7 @@ class HumansNode(RelayNode):
         self._last_heard = time.monotonic()
         present = [person.id for person in message.skeletons if person.tracking_state in PRESENT]
         if refused := [name for name in present if not is_body_id(name)]:
-            self.warn("id", f"left out {refused}: expected ids of letters and digits that begin with a letter")
+            self.warn("id", f"left out {refused}: expected letters, digits and single _, a letter first")
         self._follow([name for name in present if is_body_id(name)], message.header)
 
     def _follow(self, ids: Sequence[str], header: Header) -> None:

@@ -55,9 +55,13 @@ class ImageNode(ProcessingNode):
 
     def open_inputs(self) -> None:
         """Subscribe image and intrinsics."""
+        self.create_input(CameraInfo, "camera_info", self._on_camera_info, qos.CAMERA_INFO_INPUT)
+        self.open_images()
+
+    def open_images(self) -> None:
+        """Subscribe the images alone."""
         compressed = self.parameters["image_transport"] == "compressed"
         image_type, topic = (CompressedImage, "image/compressed") if compressed else (Image, "image")
-        self.create_input(CameraInfo, "camera_info", self._on_camera_info, qos.CAMERA_INFO_INPUT)
         self.create_input(image_type, topic, self.put_image, qos.IMAGE_INPUT)
 
     def process(self, items: tuple[Any, ...]) -> None:

@@ -74,7 +74,6 @@ class LifterNode(ProcessingNode):
         if not names or len(set(names)) < len(names):
             raise UserError(f"parameter cameras: got {names}; expected one or more different names, for example ['']")
         self._cameras = [self._make_camera(name, several=len(names) > 1) for name in names]
-        self._count = 0
         steady_timer(self, POLL_S, self._poll)
 
     def _make_camera(self, name: str, several: bool) -> _Camera:
@@ -100,7 +99,10 @@ class LifterNode(ProcessingNode):
         device = prepare_torch(PipelineOptions(device=given["device"], threads=given["threads"]))
         network = load_lifting_network(locate(given["weights"]), given["flip_average"], device)
         for camera in self._cameras:
-            camera.tracker = Tracker(max_people=given["max_people"], id_prefix=camera.id_prefix)
+            if camera.tracker is None:
+                camera.tracker = Tracker(id_prefix=camera.id_prefix)
+            camera.tracker.reset()
+            camera.tracker.max_people = given["max_people"]
             camera.lifter = Lifter(network, given["window"], given["lookahead"])
             camera.output.load()
         self.get_logger().info(f"configured with {given}; lifter: {self._cameras[0].lifter.description}")
@@ -108,7 +110,7 @@ class LifterNode(ProcessingNode):
     def unload(self) -> None:
         """Give back the network."""
         for camera in self._cameras:
-            camera.last = camera.tracker = camera.lifter = None
+            camera.last = camera.lifter = None  # the tracker stays: its ids are not given again
             camera.output.unload()
 
     def forget(self) -> None:
@@ -129,7 +131,7 @@ class LifterNode(ProcessingNode):
                 profile = qos.IMAGE_INPUT if depth == "sensor" else PARTNER_INPUT
                 self.create_input(Image, f"{prefix}{depth_topic(depth)}", inputs.put_depth, profile)
             if "flow" in partners:
-                put_flow = self._reporting(inputs.put_flow)
+                put_flow = self._reporting(prefix, inputs.put_flow)
                 self.create_input(TimeReference, f"{prefix}flow/since", put_flow, PARTNER_INPUT)
                 self.create_input(Image, f"{prefix}flow", put_flow, PARTNER_INPUT)
             self.create_input(PersonKeypointsArray, f"{prefix}keypoints", inputs.put_keypoints, PARTNER_INPUT)
@@ -145,21 +147,22 @@ class LifterNode(ProcessingNode):
 
     # --- input ----------------------------------------------------------------------------------------------------
 
-    def _reporting(self, put: Callable[[Any], None]) -> Callable[[Any], None]:
+    def _reporting(self, prefix: str, put: Callable[[Any], None]) -> Callable[[Any], None]:
         """The callback, with what is wrong with a message said instead of raised."""
 
         def callback(message: Any) -> None:
             try:
                 put(message)
             except ImageError as error:
-                self.warn(error.cause, f"flow not used: {error}")
+                self.warn(f"{prefix}{error.cause}", f"{prefix}flow not used: {error}")
 
         return callback
 
     def _hand_over(self, messages: JoinedMessages) -> None:
         # Each place holds the newest; so a few frames of a camera wait, and latency does not grow.
-        self._count += 1
-        self.submit(messages, f"{messages.camera} {self._count % WAITING_FRAMES}")
+        camera = self._cameras[messages.camera]
+        camera.count += 1
+        self.submit(messages, f"{messages.camera} {camera.count % WAITING_FRAMES}")
 
     def _poll(self) -> None:
         for camera in self._cameras:
@@ -184,8 +187,11 @@ class LifterNode(ProcessingNode):
             start = time.perf_counter()
             try:
                 self._observe(self._cameras[messages.camera], messages)
-            except ValueError as error:
-                self.fail(getattr(error, "cause", "bad keypoints"), str(error))
+            except Exception as error:  # whatever it is, the other cameras go on
+                camera = self._cameras[messages.camera]
+                bad = isinstance(error, ValueError)
+                cause, text = ("bad keypoints", str(error)) if bad else (type(error).__name__, repr(error))
+                self.fail(f"{camera.prefix}{cause}", f"{camera.prefix}keypoints: {text}")
             else:
                 stage_ms[messages.camera] = {"tracker": (time.perf_counter() - start) * 1e3}
         start = time.perf_counter()
@@ -214,16 +220,16 @@ class LifterNode(ProcessingNode):
                 camera.output.forget_transforms()
         flow = messages.flow_since(camera.last.stamp_ns if camera.last else None)
         people = camera.tracker(image.stamp_ns, found, flow)
-        camera.lifter.observe(image, people, flow, self._depth_of(messages))
+        camera.lifter.observe(image, people, flow, self._depth_of(camera, messages))
         camera.last = image
         if camera.tracked_output.get_subscription_count() > 0:
             camera.tracked_output.publish(keypoints_to_msg(image, people))
 
-    def _depth_of(self, messages: JoinedMessages):
+    def _depth_of(self, camera: _Camera, messages: JoinedMessages):
         try:
             return messages.depth_map(self.parameters["depth"])
         except ImageError as error:
-            self.warn(error.cause, f"depth not used: {error}")
+            self.warn(f"{camera.prefix}{error.cause}", f"{camera.prefix}depth not used: {error}")
             return None
 
     # --- reports --------------------------------------------------------------------------------------------------
@@ -271,6 +277,7 @@ class _Camera:
         prefix: of its topics.
         id_prefix: what its people's ids begin with; those of several cameras meet in TF.
         last: the image lifted last.
+        count: of what was handed over.
     """
 
     name: str
@@ -283,6 +290,7 @@ class _Camera:
     tracker: Any = None
     lifter: Any = None
     last: _SeenImage | None = None
+    count: int = 0
 
     def forget(self) -> None:
         """What comes next does not follow what came."""

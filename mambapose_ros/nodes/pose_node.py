@@ -14,6 +14,7 @@ from visualization_msgs.msg import MarkerArray
 from mambapose_ros.drawing import draw_keypoints
 from mambapose_ros.geometry import Camera
 from mambapose_ros.markers import SkeletonMarkers
+from mambapose_ros.memory import give_back
 from mambapose_ros.msg import PersonKeypointsArray
 from mambapose_ros.nodes import qos
 from mambapose_ros.nodes.aligned_depth import AlignedDepth
@@ -26,7 +27,6 @@ from mambapose_ros.nodes.conversions import (
 from mambapose_ros.nodes.depth_input import DepthInput
 from mambapose_ros.nodes.external_keypoints import ExternalKeypointsInput, FoundKeypoints
 from mambapose_ros.nodes.image_node import IMAGE_PARAMETERS, ImageNode
-from mambapose_ros.nodes.memory import give_back
 from mambapose_ros.nodes.message_types import MESSAGE_TYPES
 from mambapose_ros.nodes.parameters import ParameterSpec
 from mambapose_ros.nodes.skeleton_output import SKELETON_PARAMETERS, SkeletonOutput
@@ -38,6 +38,7 @@ from mambapose_ros.perception.device import DEVICES, is_gpu_failure, resolve_dev
 from mambapose_ros.perception.flow import FLOWS
 from mambapose_ros.perception.keypoints import IMAGE_DETECTORS
 from mambapose_ros.perception.pipeline import LIVE_OPTIONS
+from mambapose_ros.perception.tracker import Tracker
 from mambapose_ros.types import Frame, FrameResult, LiftedFrame
 from mambapose_ros.weights.advice import advice
 
@@ -78,6 +79,7 @@ class PoseNode(ImageNode):
     def __init__(self, **node_arguments: Any) -> None:
         super().__init__("pose_node", PARAMETERS, **node_arguments)
         self._pipeline: Pipeline | None = None
+        self._tracker: Tracker | None = None  # outlives pipelines: ids are not given again
         self._people = 0
         self._device = ""
         self._gpu_failure = ""
@@ -108,12 +110,14 @@ class PoseNode(ImageNode):
         has_gpu = torch.cuda.is_available()
         self._skeletons.load()
         self._device, self._gpu_failure = resolve_device(options.device, has_gpu), ""
-        prefix = self.parameters["id_prefix"]
+        self._tracker = self._tracker or Tracker(id_prefix=self.parameters["id_prefix"])
         try:
-            self._pipeline = Pipeline.create(options, prefix)
+            self._pipeline = Pipeline.create(options, self._tracker)
         except Exception as error:
             self._leave_gpu(error)
-            self._pipeline = Pipeline.create(replace(options, device=self._device), prefix)
+        if self._pipeline is None:
+            give_back()
+            self._pipeline = Pipeline.create(replace(options, device=self._device), self._tracker)
         self.get_logger().info(
             f"configured with {options}, on {self._device}; lifter: {self._pipeline.description['lifter']}"
         )
@@ -219,6 +223,8 @@ class PoseNode(ImageNode):
         except Exception as error:
             self._leave_gpu(error)
         self._pipeline.remake(replace(PipelineOptions.pick(self.parameters), device=self._device))
+        self._aligned_depth.reset()
+        self.get_logger().warning("starting anew on the CPU, people get new ids")
         give_back()
         return self._pipeline(frame)
 

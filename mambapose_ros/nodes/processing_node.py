@@ -20,10 +20,10 @@ from std_srvs.srv import SetBool, Trigger
 
 from mambapose_ros.errors import UserError
 from mambapose_ros.image_encoding import ImageError
+from mambapose_ros.memory import give_back
 from mambapose_ros.nodes import qos
 from mambapose_ros.nodes.diagnostics import gpu_memory_mb, stream_status
 from mambapose_ros.nodes.mailbox import Mailbox
-from mambapose_ros.nodes.memory import give_back
 from mambapose_ros.nodes.parameters import ParameterSpec, declare_parameters
 from mambapose_ros.nodes.spin import steady_timer
 from mambapose_ros.nodes.statistics import StreamStatistics

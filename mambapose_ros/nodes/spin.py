@@ -15,7 +15,7 @@ from rclpy.node import Node
 from rclpy.timer import Timer
 
 from mambapose_ros.errors import UserError
-from mambapose_ros.nodes.memory import share_one_arena
+from mambapose_ros.memory import share_one_arena
 
 
 class ClosableNode(Protocol):
@@ -65,7 +65,7 @@ def spin_node(factory: Callable[[], ClosableNode]) -> int:
         rclpy.try_shutdown()
     # The process ends: without this, Python would first look for garbage in all that torch has made, for a second.
     gc.freeze()
-    return int(node.failed)
+    return int(node is not None and node.failed)  # told to stop while it was made, there is none
 
 
 def steady_timer(node: Node, period_s: float, callback: Callable[[], None]) -> Timer:

@@ -6,10 +6,7 @@ import time
 from abc import abstractmethod
 from typing import Any, Protocol
 
-from sensor_msgs.msg import CompressedImage, Image
-
 from mambapose_ros.geometry import Camera
-from mambapose_ros.nodes import qos
 from mambapose_ros.nodes.image_node import IMAGE_PARAMETERS, ImageNode
 from mambapose_ros.nodes.parameters import ParameterSpec
 from mambapose_ros.perception.device import DEVICES
@@ -82,10 +79,8 @@ class StageNode(ImageNode):
         self._last = None
 
     def open_inputs(self) -> None:
-        """Subscribe the images."""
-        compressed = self.parameters["image_transport"] == "compressed"
-        image_type, topic = (CompressedImage, "image/compressed") if compressed else (Image, "image")
-        self.create_input(image_type, topic, self.submit, qos.IMAGE_INPUT)
+        """Subscribe the images; intrinsics are of no use here."""
+        self.open_images()
 
     def process_frame(self, frame: Frame) -> None:
         """Run the stage."""

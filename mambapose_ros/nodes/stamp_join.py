@@ -35,7 +35,7 @@ class StampJoin:
     the order they came. Where their stamps run backwards (a bag that starts again), earlier partners are forgotten.
 
     Nothing here reads a clock or starts a thread: the caller tells the time, in steady seconds, and takes whatever is
-    ready after each that came, and when ``due_s`` says.
+    ready after each that came, and every so often.
 
     Args:
         partners: their names.
@@ -112,10 +112,6 @@ class StampJoin:
             else:
                 self.missing[name] += 1
         return Joined(waiting.stamp_ns, waiting.primary, partners)
-
-    def due_s(self) -> float | None:
-        """When ``take`` is to be called again though nothing comes; None = only when something does."""
-        return self._waiting[0].came_s + self._timeout_s if self._waiting else None
 
     def _is_ready(self, waiting: _Waiting, now_s: float) -> bool:
         return now_s >= waiting.came_s + self._timeout_s or not any(

@@ -36,9 +36,21 @@ def resolve_device(requested: str, cuda_available: bool) -> str:
     return requested
 
 
+_GPU_FAILURES = (
+    "CUDA error",
+    "CUDA driver error",
+    "CUDA unknown error",
+    "Triton Error [CUDA]",
+    "cuDNN error",
+    "No CUDA GPUs",
+    "unable to find an engine",
+)
+"""What messages of errors say that PyTorch and Triton raise when a GPU has failed."""
+
+
 def is_gpu_failure(error: Exception) -> bool:
     """Whether PyTorch says with it that a GPU ran out of memory, or was lost."""
     torch = sys.modules.get("torch")
     if torch is None or not isinstance(error, RuntimeError):
         return False
-    return isinstance(error, torch.cuda.OutOfMemoryError) or "CUDA error" in str(error)
+    return isinstance(error, torch.cuda.OutOfMemoryError) or any(sign in str(error) for sign in _GPU_FAILURES)

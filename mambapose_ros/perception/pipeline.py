@@ -109,6 +109,9 @@ class Pipeline:
         lifter: lifts to 3D; None = results have no skeletons.
         tracker: gives ids.
         depth: estimates depth; None = no depth.
+
+    Attributes:
+        description: what runs where, for logs and diagnostics.
     """
 
     def __init__(
@@ -125,14 +128,16 @@ class Pipeline:
         self._lifter = lifter
         self._tracker = tracker or Tracker()
         self._last: _Shot | None = None
+        self._closed = False
+        self.description = _describe(lifter)
 
     @classmethod
-    def create(cls, options: PipelineOptions | None = None, id_prefix: str = "") -> Pipeline:
+    def create(cls, options: PipelineOptions | None = None, tracker: Tracker | None = None) -> Pipeline:
         """The pipeline of these options; the default ones need neither a download nor a GPU.
 
         Args:
             options: which stages it has.
-            id_prefix: what people's ids begin with, so that those of several pipelines differ.
+            tracker: gives ids, and goes on counting where it was; None = a new one.
 
         Raises:
             ValueError: for unknown names, or a window that the network does not take.
@@ -140,12 +145,16 @@ class Pipeline:
         """
         options = options or PipelineOptions()
         device = prepare_torch(options)
+        tracker = tracker or Tracker()
+        tracker.reset()
+        tracker.max_people = options.max_people
+        # The detector last: nobody would close it if another stage could not be made.
         return cls(
             lifter=_make_lifter(options, device) if options.weights else None,
-            detector=_make_detector(options, device),
             flow=_make_flow(options, device),
             depth=_make_depth(options, device),
-            tracker=Tracker(max_people=options.max_people, id_prefix=id_prefix),
+            detector=_make_detector(options, device),
+            tracker=tracker,
         )
 
     def __call__(self, frame: Frame) -> FrameResult:
@@ -153,7 +162,12 @@ class Pipeline:
 
         A frame that does not follow the last one (``discontinuity``) starts anew: nothing remembered is used, and
         people get new ids.
+
+        Raises:
+            ValueError: when it is closed, as after ``remake`` failed.
         """
+        if self._closed:
+            raise ValueError("the pipeline is closed: make another one (of a node: clean up, configure)")
         reset_reason = discontinuity(self._last, frame)
         if reset_reason:
             self.reset()
@@ -190,13 +204,6 @@ class Pipeline:
         """The people in space that a lifter which looks ahead still owes when no more frames come, oldest first."""
         return () if self._lifter is None else self._lifter.flush()
 
-    @property
-    def description(self) -> dict[str, str]:
-        """What runs where, for logs and diagnostics."""
-        if self._lifter is None:
-            return {"lifter": "none: no weights given, so there are keypoints and no skeletons"}
-        return {"lifter": self._lifter.description}
-
     def prepare(self, option: str, value: Any, options: PipelineOptions) -> Callable[[], None]:
         """Make ready for another value of an option, which may take long and may be done while frames are processed.
 
@@ -228,10 +235,11 @@ class Pipeline:
         Raises:
             ValueError, UserError: as ``create``; the pipeline is not used again then.
         """
-        self._detector.close()
+        self.close()
         self._flow = self._depth = self._lifter = None  # gives their memory back before more is asked for
-        made = Pipeline.create(options)
+        made = Pipeline.create(options, self._tracker)
         self._detector, self._flow, self._depth, self._lifter = made._detector, made._flow, made._depth, made._lifter
+        self.description, self._closed = made.description, False
         self.reset()
 
     def _follow(self, detector: KeypointDetector, max_people: int) -> None:
@@ -249,7 +257,9 @@ class Pipeline:
 
     def close(self) -> None:
         """Give back what the stages hold; the pipeline is not used again."""
-        self._detector.close()
+        if not self._closed:
+            self._closed = True
+            self._detector.close()
 
 
 def prepare_torch(options: PipelineOptions) -> str:
@@ -282,6 +292,11 @@ def _make_lifter(options: PipelineOptions, device: str) -> SkeletonLifter:
 
     network = load_lifting_network(locate(options.weights), options.flip_average, device)
     return Lifter(network, options.window, options.lookahead)
+
+
+def _describe(lifter: SkeletonLifter | None) -> dict[str, str]:
+    none = "none: no weights given, so there are keypoints and no skeletons"
+    return {"lifter": none if lifter is None else lifter.description}
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ from mambapose_ros.weights.registry import MODELS, locate
 from mambapose_ros.weights.sources import WeightsError
 
 _GAINS = {
-    "flow:=raft_small": ("raft-small",),
-    "depth:=depth_anything_v2_small": ("depth-anything-v2-small",),
-    "detector:=vitpose": ("vitpose-base-simple", "rtdetr-r18"),
+    "flow raft_small": ("raft-small",),
+    "depth depth_anything_v2_small": ("depth-anything-v2-small",),
+    "detector vitpose": ("vitpose-base-simple", "rtdetr-r18"),
 }
 """What can be switched on, and the models that it takes."""
 

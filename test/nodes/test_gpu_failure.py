@@ -46,9 +46,9 @@ def gpu(monkeypatch):
     make_flow = pipeline.make_flow
 
     def appear(error: Exception, while_loading: bool) -> None:
-        def make(name: str, device: str):
+        def make(name: str, device: str, *more):
             if device == "cpu":
-                return make_flow(name, device)
+                return make_flow(name, device, *more)
             if while_loading:
                 raise error
             return FailingFlow(error)

@@ -40,8 +40,11 @@ def test_a_joint_that_is_nowhere_in_the_image_is_unknown(place):
     assert points[POINTS.index("right_shoulder"), 2] == 1.0
 
 
-@pytest.mark.parametrize(("name", "valid"), [("p1", True), ("c0p12", True), ("", False), ("1p", False), ("a-b", False)])
-def test_ids_are_letters_and_digits(name, valid):
+@pytest.mark.parametrize(
+    ("name", "valid"),
+    [("p1", True), ("front_p12", True), ("", False), ("1p", False), ("a-b", False), ("a__b", False), ("a_", False)],
+)
+def test_ids_are_letters_digits_and_single_underscores(name, valid):
     assert is_body_id(name) == valid
 
 

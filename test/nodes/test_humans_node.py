@@ -104,9 +104,9 @@ def test_people_are_bodies_while_they_are_there(listener, hri):
             c0p2="predicted",
             p3="tentative",
             p4="lost",
-            a_b="tracked",
+            a__b="tracked",
         )
-        assert "left out ['a_b']" in node.output()
+        assert "left out ['a__b']" in node.output()
         assert stamp_to_ns(robot.lists[-1].header.stamp) == FRAME.stamp_ns
         assert robot.lists[-1].header.frame_id == "optical"
         assert robot.publishers_of("p3") == robot.publishers_of("p4") == 0

@@ -86,4 +86,26 @@ def test_a_bad_frame_of_one_camera_does_not_keep_the_others(listener, node):
     node.process((frame_of(1, 2), frame_of(0, 2)))
     rig.await_indices([0, 2], [2], [0])
     assert rig.batches == [2, 2]
-    assert node.statistics.dropped() == {"bad keypoints": 3}
+    assert node.statistics.dropped() == {"left/bad keypoints": 1, "arm/right/bad keypoints": 2}
+
+
+def test_several_frames_of_each_camera_wait(node, monkeypatch):
+    """While the worker is busy: of five frames of each of three cameras, that come in turn, the three newest."""
+    waiting = {}
+    monkeypatch.setattr(node, "submit", lambda messages, sender: waiting.update({sender: messages}))
+    for index in range(5):
+        for camera in range(len(CAMERAS)):
+            node._hand_over(frame_of(camera, index))
+    kept = sorted((messages.camera, messages.stamp_ns // FRAME_NS - 1) for messages in waiting.values())
+    assert kept == [(camera, index) for camera in range(3) for index in (2, 3, 4)]
+
+
+def test_ids_are_not_given_again_after_a_cleanup(listener, node):
+    rig = Rig(listener, node)
+    node.process((frame_of(0, 0),))
+    rig.await_indices([0], [], [])
+    assert node.trigger_cleanup() == TransitionCallbackReturn.SUCCESS
+    assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+    node.process((frame_of(0, 1),))
+    rig.await_indices([0, 1], [], [])
+    assert [heard.skeletons[0].id for heard in rig.heard[0]] == ["left_p1", "left_p2"]

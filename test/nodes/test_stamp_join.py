@@ -17,7 +17,7 @@ def taken(join: StampJoin, now_s: float) -> list[Joined]:
 
 
 class Schedule:
-    """Messages that arrive at given times, and what a join makes of them that is asked whenever it says.
+    """Messages that arrive at given times, and what a join makes of them that is asked whenever a wait ends.
 
     Args:
         primaries: (arrival, stamp).
@@ -26,6 +26,7 @@ class Schedule:
 
     def __init__(self, primaries, partners, timeout_s=TIMEOUT_S) -> None:
         self.join = StampJoin(tuple(partners), timeout_s)
+        self._due = sorted(at + timeout_s for at, _ in primaries)
         events = [(at, 0, stamp, None) for at, stamp in primaries]
         events += [(at, 1, stamp, name) for name, stream in partners.items() for at, stamp in stream]
         self.came = {stamp: at for at, stamp in primaries}
@@ -40,8 +41,8 @@ class Schedule:
         self._wake_until(float("inf"))
 
     def _wake_until(self, at: float) -> None:
-        while (due := self.join.due_s()) is not None and due <= at:
-            self._take(due)
+        while self._due and self._due[0] <= at:
+            self._take(self._due.pop(0))
 
     def _take(self, at: float) -> None:
         self.given += [(at, joined) for joined in taken(self.join, at)]

@@ -27,6 +27,8 @@ def test_other_names_are_refused():
     [
         (torch.cuda.OutOfMemoryError("CUDA out of memory"), True),
         (RuntimeError("CUDA error: device-side assert triggered"), True),
+        (RuntimeError("Triton Error [CUDA]: an illegal memory access was encountered"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_NOT_INITIALIZED"), True),
         (RuntimeError("shapes cannot be multiplied"), False),
         (ValueError("CUDA error in the name of a file"), False),
     ],

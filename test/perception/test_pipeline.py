@@ -1,5 +1,6 @@
 import itertools
 import sys
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -15,6 +16,7 @@ from mambapose_ros.perception.depth import make_depth
 from mambapose_ros.perception.flow import make_flow
 from mambapose_ros.perception.keypoints import DetectorUnavailable, make_detector
 from mambapose_ros.perception.pipeline import LIVE_OPTIONS, discontinuity
+from mambapose_ros.perception.tracker import Tracker
 from mambapose_ros.sources import open_source
 from mambapose_ros.types import Frame, LiftedFrame, PersonKeypoints, Skeleton3D
 
@@ -274,3 +276,21 @@ def test_the_default_pipeline_follows_and_lifts_a_synthetic_person(weights, look
         (skeleton,) = moment.skeletons
         assert skeleton.scale_source == "learned"
         assert np.linalg.norm(skeleton.joints - truth[moment.stamp_ns], axis=1).mean() < 1.0
+
+
+def test_a_pipeline_whose_stages_could_not_be_made_again_says_so():
+    pipeline = Pipeline.create(PipelineOptions(detector="ground_truth", flow="off", weights=""))
+    with pytest.raises(ValueError, match="magic"):
+        pipeline.remake(PipelineOptions(detector="ground_truth", flow="magic", weights=""))
+    with pytest.raises(ValueError, match="the pipeline is closed: make another one"):
+        pipeline(frame_at(0))
+    pipeline.close()
+
+
+def test_a_tracker_goes_on_counting_in_the_next_pipeline():
+    tracker, options = Tracker(), PipelineOptions(detector="ground_truth", flow="off", weights="")
+    ids = []
+    for index in range(2):
+        frame = replace(frame_at(index), people=FixedDetector()(None))
+        ids += [found.id for found in Pipeline.create(options, tracker)(frame).keypoints]
+    assert ids == ["p1", "p2"]

@@ -43,19 +43,6 @@ DETECTORS: Mapping[str, str] = MappingProxyType(
 IMAGE_DETECTORS = tuple(name for name in DETECTORS if name not in ("external", "ground_truth"))
 """Those that look at images; the others are given what they answer (``Frame.people``)."""
 
-LICENCES: Mapping[str, str] = MappingProxyType(
-    {
-        "mediapipe": "code and model Apache-2.0; the model comes with the wheel",
-        "vitpose": "code and models Apache-2.0; trained on COCO (annotations CC BY 4.0), to find people also on "
-        "Objects365, and the plus models also on data for research only",
-        "keypoint_rcnn": "code BSD-3-Clause; model trained on COCO (annotations CC BY 4.0)",
-        "external": "none of its own: that of the node which makes the keypoints",
-        "ground_truth": "Apache-2.0, a part of this package",
-    }
-)
-"""name -> terms of its code and model, and of the data that the model was trained on."""
-
-
 _WEIGHTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {"vitpose": ("weights", "finder_weights"), "keypoint_rcnn": ("weights",)}
 )

@@ -4,7 +4,7 @@ import sys
 PROGRAM = """
 import threading
 import psutil
-from mambapose_ros.nodes.memory import give_back, share_one_arena
+from mambapose_ros.memory import give_back, share_one_arena
 
 def work(kept):
     blocks = [bytearray(60_000) for _ in range(2000)]  # below the size that is taken from the system by itself
