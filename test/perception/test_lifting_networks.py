@@ -2,15 +2,14 @@ import numpy as np
 import pytest
 import torch
 
-from mambapose_ros.evidence import Channel, Observations, build_evidence
-from mambapose_ros.evidence.channels import TYPICAL_SIZE
+from mambapose_ros.evidence import Observations, build_evidence
 from mambapose_ros.geometry import Camera
 from mambapose_ros.models import PoseMamba, PoseMambaConfig, flip_average, load_official_checkpoint, normalize_keypoints
 from mambapose_ros.models.checkpoints import CheckpointError
 from mambapose_ros.models.mambapose import MambaPose, MambaPoseConfig, save_mambapose
 from mambapose_ros.perception import Lifter
 from mambapose_ros.perception.lifting_networks import (
-    SMALLEST_SIZE,
+    DETECTOR_GAP,
     FusionMambaPose,
     OfficialPoseMamba,
     load_lifting_network,
@@ -67,7 +66,6 @@ def test_a_pose_is_turned_back_from_the_virtual_camera_with_its_uncertainty(fusi
     observations = windows(np.random.default_rng(0))
     lifted = FusionMambaPose(fusion_model)(observations, CAMERAS, index=4)
     evidence, virtual_camera = build_evidence(observations)
-    evidence[..., Channel.SIZE] = np.maximum(evidence[..., Channel.SIZE], np.log(SMALLEST_SIZE / TYPICAL_SIZE))
     with torch.inference_mode():
         estimate = fusion_model(torch.from_numpy(evidence))
     positions = estimate.positions[:, 4].double().numpy()
@@ -77,7 +75,7 @@ def test_a_pose_is_turned_back_from_the_virtual_camera_with_its_uncertainty(fusi
         )
     np.testing.assert_array_equal(lifted.joints[:, 0], 0.0)
     np.testing.assert_array_equal(lifted.covariance[:, 0], 0.0)
-    variance = 4 * np.exp(2 * estimate.log_scale[:, 4, 1:].double().numpy())
+    variance = 4 * DETECTOR_GAP**2 * np.exp(2 * estimate.log_scale[:, 4, 1:].double().numpy())
     np.testing.assert_allclose(lifted.covariance[:, 1:], variance[..., None, None] * np.eye(3), rtol=1e-5)
 
 
