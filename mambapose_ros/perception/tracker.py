@@ -164,7 +164,10 @@ class _Track:
         return replace(self.motion.person, id=self.id, state="tracked" if self.confirmed else "tentative")
 
     def as_predicted(self, stamp_ns: int) -> PersonKeypoints:
-        xy = self.expect(stamp_ns).person.xy
+        # Moved on, but not grown: who crouches would go on shrinking, as if they went far away.
+        last = self.motion.person.xy
+        middle = np.nanmean(self.expect(stamp_ns).person.xy, axis=0)
+        xy = last - np.nanmean(last, axis=0) + middle
         return PersonKeypoints(xy, np.zeros(NUM_JOINTS), self.id, "predicted")
 
     def as_lost(self) -> PersonKeypoints:

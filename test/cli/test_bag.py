@@ -22,6 +22,7 @@ from mambapose_ros.markers import SkeletonMarkers
 from mambapose_ros.models import PoseMamba, PoseMambaConfig
 from mambapose_ros.models.checkpoints import _published_name
 from mambapose_ros.perception import Pipeline, PipelineOptions
+from mambapose_ros.perception.tracker import Tracker
 from mambapose_ros.skeleton import JOINT_NAMES, PARENTS
 from mambapose_ros.sources import SourceOptions, open_source
 from mambapose_ros.types import Frame
@@ -146,13 +147,14 @@ def bag(frames, tmp_path_factory) -> Path:
 
 def options(weights: Path | None = None, lookahead: int = 0) -> list[str]:
     lifter = ["--weights", "" if weights is None else str(weights), "--window", str(WINDOW)]
-    return ["--device", "cpu", "--max-people", "1", "--lookahead", str(lookahead), *lifter]
+    return ["--device", "cpu", "--no-flip-average", "--max-people", "1", "--lookahead", str(lookahead), *lifter]
 
 
-def through_pipeline(frames: list[Frame], weights: Path, lookahead: int = 0):
+def through_pipeline(frames: list[Frame], weights: Path, lookahead: int = 0, id_prefix: str = ""):
     """(results, people in space): what the pipeline makes of the frames."""
     pipeline = Pipeline.create(
-        PipelineOptions(weights=str(weights), window=WINDOW, lookahead=lookahead, max_people=1, device="cpu")
+        PipelineOptions(weights=str(weights), window=WINDOW, lookahead=lookahead, max_people=1, device="cpu"),
+        Tracker(id_prefix=id_prefix),
     )
     found = [pipeline(frame) for frame in frames]
     lifted = [result.lifted for result in found if result.lifted is not None] + list(pipeline.flush())
@@ -280,8 +282,8 @@ def test_cameras_do_not_mix(frames, weights, tmp_path, capsys):
     said = capsys.readouterr().out
     assert "/right/image: no camera_info was recorded beside the images; a field of view was assumed for 6" in said
     assert "/left/image_raw: no camera_info" not in said
-    assert_same(tmp_path / "out", "/left", through_pipeline(frames, weights))
-    assert_same(tmp_path / "out", "/right", through_pipeline(assumed, weights))
+    assert_same(tmp_path / "out", "/left", through_pipeline(frames, weights, id_prefix="left_"))
+    assert_same(tmp_path / "out", "/right", through_pipeline(assumed, weights, id_prefix="right_"))
 
 
 def test_only_the_topics_asked_for_and_the_others_are_named(frames, tmp_path, capsys):

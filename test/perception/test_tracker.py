@@ -80,6 +80,16 @@ def test_who_is_not_seen_is_predicted_from_motion_then_lost_once_then_gone():
     assert tracker(61 * FRAME, []) == ()
 
 
+def test_who_crouches_is_not_predicted_to_go_on_shrinking():
+    """Smaller by 1 % a frame while seen; predicted in the size last seen."""
+    tracker, middle = Tracker(), BODY.mean(axis=0)
+    for frame in range(30):
+        (last,) = tracker(frame * FRAME, [PersonKeypoints(middle + 0.99**frame * (BODY - middle), np.full(17, 0.9))])
+    for frame in range(30, 60):
+        (predicted,) = tracker(frame * FRAME, [])
+    np.testing.assert_allclose(np.ptp(predicted.xy, axis=0), np.ptp(last.xy, axis=0), rtol=1e-9)
+
+
 def test_a_tentative_person_is_not_predicted_but_keeps_the_id():
     tracker = Tracker(timeout=1.0)
     tracker(0, [person_at(0)])
