@@ -48,8 +48,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     def pipeline_of(namespace: str) -> Pipeline:
         # As of live nodes, ids of several cameras begin with the camera's name.
-        prefix = f"{namespace.strip('/').replace('/', '_')}_" if len(cameras) > 1 else ""
-        return Pipeline.create(options, Tracker(id_prefix=prefix))
+        name = namespace.strip("/").replace("/", "_")
+        return Pipeline.create(options, Tracker(id_prefix=f"{name}_" if name and len(cameras) > 1 else ""))
 
     with BagReader(arguments.input) as bag:
         cameras = find_cameras(bag, types, arguments.image_topic)
