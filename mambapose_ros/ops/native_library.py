@@ -44,7 +44,7 @@ _KERNELS = {
 }
 
 
-def library_path() -> Path:
+def find_library() -> Path:
     """The file that MAMBAPOSE_SCAN_LIBRARY names, else the one beside this file.
 
     Raises:
@@ -63,7 +63,7 @@ def library_path() -> Path:
 
 @cache
 def load() -> ctypes.CDLL:
-    """The library of ``library_path``.
+    """The library of ``find_library``.
 
     torch is imported before, so the library shares torch's OpenMP threads. From now on the process
     keeps up to 128 MiB of freed memory, which spares a forward pass thousands of page faults.
@@ -71,7 +71,7 @@ def load() -> ctypes.CDLL:
     Raises:
         OSError: there is no library, or it does not load here; the message says which.
     """
-    library = ctypes.CDLL(str(library_path()))
+    library = ctypes.CDLL(str(find_library()))
     library.mambapose_instruction_set.restype = ctypes.c_char_p
     for name, arguments in _KERNELS.items():
         kernel = getattr(library, f"mambapose_{name}")

@@ -118,7 +118,7 @@ print({line.split(maxsplit=5)[5].strip() for line in open("/proc/self/maps") if 
 """
     done = subprocess.run(
         [sys.executable, "-c", program],
-        env=os.environ | {"MAMBAPOSE_SCAN_LIBRARY": str(native_library.library_path())},
+        env=os.environ | {"MAMBAPOSE_SCAN_LIBRARY": str(native_library.find_library())},
         capture_output=True,
         check=True,
         text=True,
