@@ -125,9 +125,10 @@ def save_mambapose(model: MambaPose, path: str | PathLike[str], recipe: str = ""
 
 
 def read_recipe(path: str | PathLike[str]) -> str:
-    """What ``save_mambapose`` was told of how the network in a file was trained; JSON from ``mambapose train``."""
+    """What ``save_mambapose`` was told of how the network in a file was trained; JSON from ``mambapose train``, and
+    empty when nothing was told. ``load_mambapose`` says whether the file is one."""
     with safe_open(path, framework="pt") as file:
-        return file.metadata()["recipe"]
+        return (file.metadata() or {}).get("recipe", "")
 
 
 def load_mambapose(path: str | PathLike[str], scan_backend: str = "auto") -> MambaPose:

@@ -167,6 +167,7 @@ class _Run:
         torch.manual_seed(options.seed)
         self._device = _device(options.device, self._rank)
         self.model = _initial_model(options).to(self._device)
+        self._begun_with = read_recipe(options.init) if options.init else ""  # now: the file may be gone at the end
         self._parallel: nn.Module = self.model
         if distributed.is_initialized():
             self._parallel = DistributedDataParallel(self.model)
@@ -278,8 +279,7 @@ class _Run:
             recipe = {**asdict(self._options), "steps_done": self.steps_done, "seconds": round(self.seconds)}
             for private in ("data", "output"):  # paths of the machine that trained
                 recipe.pop(private)
-            if self._options.init:
-                recipe["init"] = json.loads(read_recipe(self._options.init))
+            recipe["init"] = self._begun_with
             shipped = MambaPose(self.model.config).eval()
             shipped.load_state_dict(self._ema.module.state_dict())
             recipe["calibration"] = calibrate(shipped, select_split(load_folder(self._options.data), "train"))

@@ -9,7 +9,14 @@ import torch
 from safetensors import safe_open
 
 from mambapose_ros.errors import UserError
-from mambapose_ros.models.mambapose import INTERVAL_90, PoseEstimate, laplace_loss, load_mambapose
+from mambapose_ros.models.mambapose import (
+    INTERVAL_90,
+    PoseEstimate,
+    laplace_loss,
+    load_mambapose,
+    read_recipe,
+    save_mambapose,
+)
 from mambapose_ros.training import calibration
 from mambapose_ros.training.train import TrainOptions, learning_rate_factor, train, training_loss
 
@@ -68,7 +75,11 @@ def test_training_begins_with_given_weights_and_remembers_their_recipe(tmp_path,
     changed = [name for name in before if not torch.equal(before[name], after[name])]
     assert changed == ["head.1.bias"]  # by the calibration
     with safe_open(second, framework="pt") as file:
-        assert json.loads(file.metadata()["recipe"])["init"]["seed"] == 3
+        assert json.loads(json.loads(file.metadata()["recipe"])["init"])["seed"] == 3
+    untold = tmp_path / "untold.safetensors"
+    save_mambapose(load_mambapose(first), untold)  # by somebody who keeps no recipe
+    run = train(options_of(tmp_path / "fourth", shared, init=str(untold)))
+    assert json.loads(read_recipe(run))["init"] == ""
     with pytest.raises(UserError, match="expected a network of size S"):
         train(options_of(tmp_path / "third", shared, init=str(first), size="S"))
 
