@@ -15,8 +15,7 @@ from mambapose_ros import messages
 from mambapose_ros.geometry import DISTORTION_COEFFICIENTS, Camera
 from mambapose_ros.image_encoding import ImageError, check_image, decode_compressed, decode_image
 from mambapose_ros.messages import Seen
-from mambapose_ros.messages import camera_from_info as camera_from_info  # these need no class, and are the same here
-from mambapose_ros.messages import stamp_to_ns as stamp_to_ns
+from mambapose_ros.messages import stamp_to_ns as stamp_to_ns  # needs no class, and is the same here
 from mambapose_ros.msg import PersonKeypointsArray, SkeletonArray
 from mambapose_ros.nodes.message_types import MESSAGE_TYPES
 from mambapose_ros.skeleton import COCO_NAMES, JOINT_NAMES, coco_to_h36m

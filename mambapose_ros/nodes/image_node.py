@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from mambapose_ros.geometry import Camera, CameraError
+from mambapose_ros.geometry import Camera
 from mambapose_ros.nodes import qos
-from mambapose_ros.nodes.conversions import camera_from_info, compressed_to_rgb, image_to_rgb, stamp_to_ns
+from mambapose_ros.nodes.conversions import compressed_to_rgb, image_to_rgb, stamp_to_ns
+from mambapose_ros.nodes.intrinsics import Intrinsics
 from mambapose_ros.nodes.parameters import ParameterSpec
 from mambapose_ros.nodes.processing_node import PROCESSING_PARAMETERS, ProcessingNode
 from mambapose_ros.types import Frame
@@ -33,9 +34,7 @@ class ImageNode(ProcessingNode):
 
     def __init__(self, name: str, specs: tuple[ParameterSpec, ...], **node_arguments: Any) -> None:
         super().__init__(name, specs, **node_arguments)
-        self._camera: Camera | None = None
-        self._camera_info_problem = ""
-        self._camera_problem = ""
+        self._intrinsics = Intrinsics()
 
     # --- for subclasses -------------------------------------------------------------------------------------------
 
@@ -55,7 +54,7 @@ class ImageNode(ProcessingNode):
 
     def open_inputs(self) -> None:
         """Subscribe image and intrinsics."""
-        self.create_input(CameraInfo, "camera_info", self._on_camera_info, qos.CAMERA_INFO_INPUT)
+        self.create_input(CameraInfo, "camera_info", self._intrinsics.put, qos.CAMERA_INFO_INPUT)
         self.open_images()
 
     def open_images(self) -> None:
@@ -82,25 +81,11 @@ class ImageNode(ProcessingNode):
 
     def problems(self) -> list[str]:
         """That intrinsics are assumed."""
-        return [f"intrinsics assumed: {self._camera_problem}"] if self._camera_problem else []
-
-    def _on_camera_info(self, message: CameraInfo) -> None:
-        try:
-            self._camera, self._camera_info_problem = camera_from_info(message), ""
-        except CameraError as error:
-            self._camera, self._camera_info_problem = None, str(error)
+        return [f"intrinsics assumed: {self._intrinsics.problem}"] if self._intrinsics.problem else []
 
     def _camera_of(self, width: int, height: int) -> Camera:
         """The intrinsics that came, if they are for images of this size; else assumed ones."""
-        camera = self._camera
-        if camera is None:
-            self._camera_problem = self._camera_info_problem or "no camera_info came yet"
-        elif (camera.width, camera.height) != (width, height):
-            self._camera_problem = (
-                f"expected a camera_info for {width}x{height}, the image's size, got {camera.width}x{camera.height}"
-            )
-        else:
-            self._camera_problem = ""
-            return camera
-        self.warn("camera_info", f"{self._camera_problem}; assuming a field of view instead")
-        return Camera.from_fov(width, height, assumed=True)
+        camera = self._intrinsics.at(width, height)
+        if self._intrinsics.problem:
+            self.warn("camera_info", f"{self._intrinsics.problem}; assuming a field of view instead")
+        return camera

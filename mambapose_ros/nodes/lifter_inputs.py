@@ -8,12 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from sensor_msgs.msg import CameraInfo, Image, TimeReference
+from sensor_msgs.msg import Image, TimeReference
 
-from mambapose_ros.geometry import Camera, CameraError
 from mambapose_ros.image_encoding import ImageError
 from mambapose_ros.msg import PersonKeypointsArray
-from mambapose_ros.nodes.conversions import camera_from_info, depth_to_metres, stamp_to_ns
+from mambapose_ros.nodes.conversions import depth_to_metres, stamp_to_ns
 from mambapose_ros.nodes.dense_maps import depth_from_image, depth_topic, flow_from_image
 from mambapose_ros.nodes.depth_input import depth_problem
 from mambapose_ros.nodes.stamp_join import KEPT, Joined, StampJoin
@@ -131,39 +130,6 @@ class LifterInputs:
     def _messages(self, joined: Joined) -> JoinedMessages:
         flows = tuple(self._flows) if "flow" in joined.partners else ()
         return JoinedMessages(self._index, joined.primary, flows, joined.partners.get("depth"))
-
-
-class Intrinsics:
-    """The newest intrinsics of a camera, or assumed ones.
-
-    Attributes:
-        problem: why they were assumed when last asked for; empty when they were not.
-    """
-
-    def __init__(self) -> None:
-        self.problem = ""
-        self._camera: Camera | None = None
-        self._why_none = "no camera_info came yet"
-
-    def put(self, message: CameraInfo) -> None:
-        """A camera tells its intrinsics."""
-        try:
-            self._camera = camera_from_info(message)
-        except CameraError as error:
-            self._camera, self._why_none = None, str(error)
-
-    def at(self, width: int, height: int) -> Camera:
-        """Those of images of this size."""
-        camera = self._camera
-        if camera is not None and (camera.width, camera.height) == (width, height):
-            self.problem = ""
-            return camera
-        self.problem = self._why_none
-        if camera is not None:
-            self.problem = (
-                f"expected a camera_info for {width}x{height}, the image's size, got {camera.width}x{camera.height}"
-            )
-        return Camera.from_fov(width, height, assumed=True)
 
 
 def _enlarged(values: np.ndarray, width: int, height: int) -> np.ndarray:

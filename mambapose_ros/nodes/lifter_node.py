@@ -17,7 +17,8 @@ from mambapose_ros.msg import PersonKeypointsArray
 from mambapose_ros.nodes import qos
 from mambapose_ros.nodes.conversions import keypoints_from_msg, keypoints_to_msg
 from mambapose_ros.nodes.dense_maps import depth_topic
-from mambapose_ros.nodes.lifter_inputs import Intrinsics, JoinedMessages, LifterInputs
+from mambapose_ros.nodes.intrinsics import Intrinsics
+from mambapose_ros.nodes.lifter_inputs import JoinedMessages, LifterInputs
 from mambapose_ros.nodes.parameters import ParameterSpec
 from mambapose_ros.nodes.processing_node import PROCESSING_PARAMETERS, ProcessingNode
 from mambapose_ros.nodes.skeleton_output import SKELETON_PARAMETERS, SkeletonOutput

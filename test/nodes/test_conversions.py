@@ -11,9 +11,9 @@ from std_msgs.msg import Header
 
 from mambapose_ros.geometry import Camera, CameraError
 from mambapose_ros.image_encoding import ENCODINGS, ImageError, decode_image
+from mambapose_ros.messages import camera_from_info
 from mambapose_ros.nodes import conversions
 from mambapose_ros.nodes.conversions import (
-    camera_from_info,
     camera_to_info,
     compressed_to_rgb,
     depth_to_metres,

@@ -1,14 +1,13 @@
 import numpy as np
 import pytest
 from mambapose_ros.msg import PersonKeypointsArray
-from sensor_msgs.msg import CameraInfo, TimeReference
+from sensor_msgs.msg import TimeReference
 from std_msgs.msg import Header
 
-from mambapose_ros.geometry import Camera
 from mambapose_ros.image_encoding import ImageError
-from mambapose_ros.nodes.conversions import camera_to_info, ns_to_stamp
+from mambapose_ros.nodes.conversions import ns_to_stamp
 from mambapose_ros.nodes.dense_maps import depth_to_image, flow_to_image
-from mambapose_ros.nodes.lifter_inputs import Intrinsics, JoinedMessages, LifterInputs
+from mambapose_ros.nodes.lifter_inputs import JoinedMessages, LifterInputs
 
 WIDTH, HEIGHT = 32, 24
 
@@ -140,17 +139,3 @@ def test_without_depth_there_is_none():
     inputs.put_flow(flow_to_image(None, header(2)))
     inputs.put_keypoints(keypoints(2))
     assert given[0].depth_map("sensor") is None
-
-
-def test_intrinsics_are_those_that_came_or_assumed_and_said_to_be():
-    intrinsics, camera = Intrinsics(), Camera(WIDTH, HEIGHT, [[40, 0, 16], [0, 40, 12], [0, 0, 1]])
-    assert intrinsics.at(WIDTH, HEIGHT).assumed
-    assert intrinsics.problem == "no camera_info came yet"
-    intrinsics.put(camera_to_info(camera, header(1)))
-    np.testing.assert_array_equal(intrinsics.at(WIDTH, HEIGHT).K, camera.K)
-    assert intrinsics.problem == ""
-    assert intrinsics.at(2 * WIDTH, HEIGHT).assumed
-    assert intrinsics.problem == "expected a camera_info for 64x24, the image's size, got 32x24"
-    intrinsics.put(CameraInfo(width=WIDTH, height=HEIGHT))
-    assert intrinsics.at(WIDTH, HEIGHT).assumed
-    assert "all zero" in intrinsics.problem
