@@ -15,8 +15,8 @@ CHILD_SHARE = 0.1
 CHILD_STATURE = (0.55, 0.85)
 """Range of children's stature over the recorded adult's: about three to twelve years."""
 
-ADULT_STATURE_SPREAD = 0.07
-PROPORTION_SPREAD = 0.07
+ADULT_STATURE_SPREAD = 0.055
+PROPORTION_SPREAD = 0.045
 """Standard deviations of the logarithms of stature and of each segment's length relative to it."""
 
 _SEGMENTS = {

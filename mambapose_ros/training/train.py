@@ -73,7 +73,7 @@ class TrainOptions:
     learning_rate: float = 3e-3
     weight_decay: float = 0.01
     ema: float = 0.999
-    velocity_weight: float = 1.0
+    velocity_weight: float = 3.0
     seed: int = 0
     workers: int = 1
     device: str = "cpu"

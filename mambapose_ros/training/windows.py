@@ -44,8 +44,8 @@ class SamplerConfig:
     rate: tuple[float, float] = (10.0, 60.0)
     dropped: float = 0.04
     pace: tuple[float, float] = (0.8, 1.25)
-    recombined: float = 0.3
-    postured: float = 0.4
+    recombined: float = 0.25
+    postured: float = 0.3
     arriving: float = 0.1
     flow: float = 0.55
     depth: tuple[float, float, float] = (0.45, 0.35, 0.2)
