@@ -116,9 +116,10 @@ class Camera:
         return np.where(in_front, pixels, np.nan)
 
     def rays(self, pixels: np.ndarray) -> np.ndarray:
-        """Pixels (..., 2) -> points (..., 2) where their viewing rays meet the plane z = 1 m; NaN stays NaN.
+        """Pixels (..., 2) -> points (..., 2) where their viewing rays meet the plane z = 1 m.
 
-        Raises nothing on pixels outside the image, but a distortion model says little about them.
+        NaN stays NaN, and so is a pixel that no ray in front of the lens leads to: the distortion model says nothing of
+        it, as beyond the edge of a wide lens.
         """
         pixels = np.asarray(pixels, dtype=np.float64)
         if not self.has_distortion:
@@ -134,6 +135,10 @@ class Camera:
                 rays[known] = cv2.fisheye.undistortPoints(flat[known], self.K, self.D, criteria=criteria)
             else:
                 rays[known] = cv2.undistortPointsIter(flat[known], self.K, self.D, np.eye(3), np.eye(3), criteria)
+            # OpenCV's solvers answer in any case.
+            rays[~(np.hypot(rays[..., 0], rays[..., 1]) < _WIDEST_RAY)] = np.nan
+            missed = self._distort(rays) @ self.K[:2, :2].T + self.K[:2, 2] - flat
+            rays[~(np.hypot(missed[..., 0], missed[..., 1]) < _RAY_TOLERANCE_PX)] = np.nan
         return rays.reshape(pixels.shape)
 
     def _distort(self, normalized: np.ndarray) -> np.ndarray:
@@ -151,11 +156,15 @@ class Camera:
         return bent.reshape(normalized.shape)
 
 
+_WIDEST_RAY = math.tan(math.radians(85.0))  # beyond, the plane z = 1 is a bad place to describe rays on
+_RAY_TOLERANCE_PX = 1.0
+
 NEAREST_M = 0.1
 """A joint nearer to the camera than this is not seen, so a solution that puts it there is wrong."""
 
 _ROOT_ITERATIONS = 10
-_HUBER = 1.345  # of the residuals' standard deviation: 95 % efficient on Gaussian noise (Huber 1981)
+_CAUCHY = 2.385  # of the residuals' standard deviation: 95 % efficient on Gaussian noise (Holland and Welsch 1977)
+_FAR_OUT = 3.0  # times the joints' median distance from their middle: not likely a joint of the same body
 _SMALLEST_SPREAD = 1e-3  # of rays, in units of the focal length; a body seen smaller has no measurable distance
 
 
@@ -165,12 +174,10 @@ class RootSolution:
 
     Attributes:
         position: (3,) of the pelvis, metres, camera optical frame; NaN when it cannot be known.
-        residual_px: root mean square distance between the joints projected from there and the keypoints.
         problem: why the position cannot be known; empty when it is.
     """
 
     position: np.ndarray
-    residual_px: float
     problem: str = ""
 
 
@@ -179,7 +186,8 @@ def solve_root(camera: Camera, keypoints: np.ndarray, relative: np.ndarray, weig
 
     Each joint at ``relative + position`` lies on its keypoint's viewing ray, which is two equations linear in the
     position; weighted least squares over all joints solves them. Rows are divided by the joint's depth of the last
-    iteration, so that errors count as they are seen, in the image; Huber weights limit what outliers can do.
+    iteration, so that errors count as they are seen, in the image. Cauchy weights take away what outliers could do; at
+    the start, which has no residuals yet, those count less that lie far from the other joints.
 
     Args:
         camera: intrinsics; keypoints are undistorted by its model.
@@ -203,24 +211,25 @@ def solve_root(camera: Camera, keypoints: np.ndarray, relative: np.ndarray, weig
     rows = np.stack([np.stack([ones, zeros, -x], axis=1), np.stack([zeros, ones, -y], axis=1)], axis=1)
     targets = np.stack([x * pose[:, 2] - pose[:, 0], y * pose[:, 2] - pose[:, 1]], axis=1)
 
-    depth, robust = ones, ones
+    away = np.linalg.norm(rays[used] - np.median(rays[used], axis=0), axis=1)
+    robust = 1.0 / (1.0 + (away / (_FAR_OUT * np.median(away) + _SMALLEST_SPREAD)) ** 4)
+    depth = ones
     for _ in range(_ROOT_ITERATIONS):
         scale = np.sqrt(weight * robust) / depth
         position, *_ = np.linalg.lstsq(
             (rows * scale[:, None, None]).reshape(-1, 3), (targets * scale[:, None]).reshape(-1), rcond=None
         )
-        depth = pose[:, 2] + position[2]
-        if depth.min() < NEAREST_M:
-            return _unsolved("the body would stand behind the camera")
+        depth = np.maximum(pose[:, 2] + position[2], NEAREST_M)
         error = np.linalg.norm(rows @ position - targets, axis=1) / depth
-        limit = _HUBER * 1.4826 * np.median(error) + 1e-9
-        robust = np.minimum(1.0, limit / np.maximum(error, 1e-12))
-    seen = camera.project(pose + position) - keypoints[used]
-    return RootSolution(position, float(np.sqrt((seen**2).sum(axis=1).mean())))
+        limit = _CAUCHY * 1.4826 * np.median(error) + 1e-9
+        robust = 1.0 / (1.0 + (error / limit) ** 2)
+    if pose[:, 2].min() + position[2] < NEAREST_M:
+        return _unsolved("the body would stand behind the camera")
+    return RootSolution(position)
 
 
 def _unsolved(problem: str) -> RootSolution:
-    return RootSolution(np.full(3, np.nan), math.nan, problem)
+    return RootSolution(np.full(3, np.nan), problem)
 
 
 def load_camera(path: str | Path) -> Camera:
@@ -248,5 +257,5 @@ def load_camera(path: str | Path) -> Camera:
         )
     except CameraError as error:
         raise CameraError(f"{path}: {error}") from error
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         raise CameraError(f"{path}: {expected}, got {type(error).__name__}: {error}") from error

@@ -140,8 +140,31 @@ def test_root_is_found_exactly_through_every_lens(lens, x, y, z):
     camera, root = camera_of(lens), np.array([x, y, z])
     solution = solve_root(camera, camera.project(POSE + root), POSE, np.ones(17))
     np.testing.assert_allclose(solution.position, root, atol=1e-5)
-    assert solution.residual_px < 1e-3
     assert solution.problem == ""
+
+
+def test_pixels_that_no_ray_leads_to_have_none():
+    pinhole = [[200.0, 0.0, 319.5], [0.0, 200.0, 239.5], [0.0, 0.0, 1.0]]
+    fisheye = Camera(640, 480, pinhole, "equidistant", np.zeros(4))
+    pixels = np.array([[319.5 + 200.0 * np.radians(angle), 239.5] for angle in (0.0, 60.0, 80.0, 88.0, 91.0)])
+    rays = fisheye.rays(pixels)
+    np.testing.assert_allclose(np.degrees(np.arctan(rays[:3, 0])), [0.0, 60.0, 80.0], atol=1e-4)
+    assert np.isnan(rays[3:]).all()
+    # This lens bends rays back from 0.98 on: nothing is seen beyond 322 pixels from the middle.
+    lens = Camera(640, 480, [[400.0, 0.0, 319.5], [0.0, 400.0, 239.5], [0.0, 0.0, 1.0]], "plumb_bob", [-0.35, 0, 0, 0])
+    rays = lens.rays([[500.0, 239.5], [560.0, 239.5], [600.0, 239.5]])
+    np.testing.assert_allclose(lens.project(np.c_[rays[:2], np.ones(2)])[:, 0], [500.0, 560.0], atol=1e-3)
+    assert np.isnan(rays[2]).all()
+
+
+def test_a_person_at_the_edge_of_a_fisheye_lens_is_placed_by_the_joints_it_shows():
+    camera = Camera(640, 480, [[200.0, 0.0, 319.5], [0.0, 200.0, 239.5], [0.0, 0.0, 1.0]], "equidistant", np.zeros(4))
+    angle = np.radians(83.0)
+    root = 3.0 * np.array([np.sin(angle), 0.0, np.cos(angle)])
+    keypoints = camera.project(POSE + root)
+    unseen = np.isnan(camera.rays(keypoints)).any(axis=1)
+    assert 0 < unseen.sum() < 12
+    np.testing.assert_allclose(solve_root(camera, keypoints, POSE, np.ones(17)).position, root, atol=0.01)
 
 
 def synthetic_people() -> list[tuple[Camera, np.ndarray]]:
@@ -178,6 +201,20 @@ def test_reprojection_agrees_with_the_keypoints_and_outliers_hardly_matter():
     np.testing.assert_allclose(solution.position, root, atol=0.03)
     others = np.arange(17) != 5
     assert np.abs(camera.project(POSE + solution.position) - keypoints)[others].max() < 3.0
+
+
+@pytest.mark.parametrize("joint", [3, 10, 16])
+@pytest.mark.parametrize("place", [(640.0, 300.0), (1000.0, 200.0), (2000.0, 300.0), (-9000.0, 4e4), (1e7, 1e7)])
+def test_one_joint_that_is_anywhere_hardly_matters(joint, place):
+    camera, root = camera_of("none"), np.array([0.1, 0.0, 3.3])
+    rng = np.random.default_rng(0)
+    errors = []
+    for _, joints in synthetic_people():
+        keypoints = camera.project(joints - joints[0] + root) + rng.normal(0.0, 2.0, (17, 2))
+        without = solve_root(camera, keypoints, joints - joints[0], np.arange(17) != joint).position
+        keypoints[joint] = place
+        errors.append(np.linalg.norm(solve_root(camera, keypoints, joints - joints[0], np.ones(17)).position - without))
+    assert np.max(errors) < 0.03
 
 
 def test_weights_of_zero_and_missing_joints_are_not_used():
