@@ -1,10 +1,10 @@
-"""Accuracy of MambaPose against the same trunk in its published recipe and a temporal convolution.
+"""Accuracy of MambaPose against the same trunk with its published input, and a temporal convolution.
 
-    python benchmarks/lifter_baselines.py --data FOLDER --steps 14000 --rows convolution
-    python benchmarks/lifter_baselines.py --data FOLDER --steps 14000 --rows convolution recipe --json baselines.json
+    python benchmarks/lifter_baselines.py --data FOLDER --steps 4000 --json baselines.json
+    python benchmarks/lifter_baselines.py --data FOLDER --steps 26000 --rows convolution
 
-Both are trained here, on windows from the same sampler as `mambapose train`, as many as the shipped weights saw when
-``--steps`` is the number in their model card, and scored by the same code as `mambapose evaluate`.
+All are trained here for as many steps, from random weights, on windows from the same sampler, with the same loss and
+optimizers as `mambapose train`, and scored by the same code as `mambapose evaluate`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from __future__ import annotations
 import argparse
 import json
 import math
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,11 +26,11 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from mambapose_ros.evidence import Channel
 from mambapose_ros.models import PoseMamba
-from mambapose_ros.models.mambapose import MAMBAPOSE_PRESETS, PoseEstimate
+from mambapose_ros.models.mambapose import MAMBAPOSE_PRESETS, MambaPose, PoseEstimate
 from mambapose_ros.skeleton import NUM_JOINTS
 from mambapose_ros.training.evaluate import EVIDENCE_KINDS, evaluate
 from mambapose_ros.training.mocap import load_folder, select_split
-from mambapose_ros.training.train import TrainOptions, learning_rate_factor, training_loss
+from mambapose_ros.training.train import TrainOptions, learning_rate_factor, make_optimizers, training_loss
 from mambapose_ros.training.windows import SamplerConfig, WindowSampler
 
 KEYPOINT_CHANNELS = [Channel.X, Channel.Y, Channel.CONFIDENCE, Channel.PRESENT, Channel.SIZE, Channel.INTERVAL]
@@ -77,8 +79,9 @@ def _before(x: Tensor, frames: int) -> Tensor:
     return torch.cat([x[..., :1].expand(*x.shape[:2], frames), x], dim=2)
 
 
-class PublishedRecipe(nn.Module):
-    """The trunk of MambaPose XS on x and y alone, oldest frame first, without confidence or uncertainty."""
+class PublishedInput(nn.Module):
+    """PoseMamba as published, in the size of MambaPose XS: the same trunk on x and y alone, oldest frame first, without
+    confidence, time or uncertainty."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -91,7 +94,11 @@ class PublishedRecipe(nn.Module):
         return PoseEstimate(poses - poses[..., :1, :], poses.new_zeros(poses.shape[:-1]))
 
 
-ROWS = {"convolution": TemporalConvolution, "recipe": PublishedRecipe}
+ROWS: dict[str, Callable[[], nn.Module]] = {
+    "mambapose": partial(MambaPose, MAMBAPOSE_PRESETS["XS"]),
+    "published": PublishedInput,
+    "convolution": TemporalConvolution,
+}
 
 
 def main() -> None:
@@ -125,21 +132,22 @@ def parse_arguments() -> argparse.Namespace:
 def fit(model: nn.Module, sampler: WindowSampler, steps: int, name: str) -> None:
     """Train with the options and the loss of `mambapose train`; the moving average of the weights is left in."""
     options = TrainOptions(data="", output="", steps=steps)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay)
+    optimizers = make_optimizers(model, options.learning_rate, options.weight_decay)
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(options.ema))
     rng = np.random.default_rng(options.seed)
     fewest, most = options.frames
     for step in track(range(steps), description=name):
         frames = round(math.exp(rng.uniform(math.log(fewest), math.log(most))))
         batch = sampler.batch(max(1, options.batch_frames // frames), frames)
-        for group in optimizer.param_groups:
+        for group in (group for optimizer in optimizers for group in optimizer.param_groups):
             group["lr"] = options.learning_rate * learning_rate_factor(step / steps, step)
         estimate = model(torch.from_numpy(batch.evidence))
         loss, _ = training_loss(estimate, torch.from_numpy(batch.target), options.velocity_weight)
-        optimizer.zero_grad(set_to_none=True)
+        model.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
+        for optimizer in optimizers:
+            optimizer.step()
         average.update_parameters(model)
     model.load_state_dict(average.module.state_dict())
 

@@ -1,12 +1,13 @@
 """Train the lifter on motion capture seen by random cameras.
 
 Writes OUTPUT/mambapose.safetensors, and while it runs OUTPUT/checkpoint.pt and curves.csv; at the end curves.png.
-`torchrun --nproc-per-node N $(which mambapose) train ...` uses several GPUs.
+`torchrun --nproc-per-node N $(which mambapose) train ...` uses several GPUs or, with `--device cpu`, cores.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 from mambapose_ros.perception.device import DEVICES
@@ -49,14 +50,16 @@ def run(arguments: argparse.Namespace) -> int:
         workers=arguments.workers,
         device=resolve_device(arguments.device, torch.cuda.is_available()),
     )
-    with Progress(*Progress.get_default_columns(), TextColumn("{task.fields[line]}")) as progress:
+    silent = os.environ.get("RANK", "0") != "0"  # of torchrun's processes, the first one speaks
+    with Progress(*Progress.get_default_columns(), TextColumn("{task.fields[line]}"), disable=silent) as progress:
         task = progress.add_task("training", total=1.0, line="")
 
         def report(line: str, share: float) -> None:
             progress.update(task, completed=share, line=line)
-            if not progress.console.is_terminal:
+            if not silent and not progress.console.is_terminal:
                 progress.console.print(line, soft_wrap=True)
 
         weights = train(options, resume=arguments.resume, report=report)
-    print(f"wrote {weights} and {Path(arguments.output) / 'curves.png'}")
+    if not silent:
+        print(f"wrote {weights} and {Path(arguments.output) / 'curves.png'}")
     return 0

@@ -280,6 +280,7 @@ class _Run:
             for private in ("data", "output"):  # paths of the machine that trained
                 recipe.pop(private)
             recipe["init"] = self._begun_with
+            recipe["processes"] = distributed.get_world_size() if distributed.is_initialized() else 1
             shipped = MambaPose(self.model.config).eval()
             shipped.load_state_dict(self._ema.module.state_dict())
             recipe["calibration"] = calibrate(shipped, select_split(load_folder(self._options.data), "train"))
@@ -315,9 +316,11 @@ def make_optimizers(model: nn.Module, learning_rate: float, weight_decay: float)
     blocks = [module for module in model.modules() if isinstance(module, PoseMambaBlock)]
     matrices = [layer.weight for block in blocks for layer in block.modules() if isinstance(layer, nn.Linear)]
     others = set(model.parameters()) - set(matrices)
-    muon = torch.optim.Muon(matrices, learning_rate, weight_decay, adjust_lr_fn="match_rms_adamw")
     in_order = [parameter for parameter in model.parameters() if parameter in others]
-    return [muon, torch.optim.AdamW(in_order, learning_rate, weight_decay=weight_decay)]
+    adamw = torch.optim.AdamW(in_order, learning_rate, weight_decay=weight_decay)
+    if not matrices:  # as in a network of another kind, to compare with
+        return [adamw]
+    return [torch.optim.Muon(matrices, learning_rate, weight_decay, adjust_lr_fn="match_rms_adamw"), adamw]
 
 
 def learning_rate_factor(progress: float, step: int) -> float:

@@ -112,6 +112,8 @@ train({of_two!r})
     train(alone)
     one, two = (torch.load(tmp_path / name / "checkpoint.pt", weights_only=True) for name in ("alone", "two"))
     assert one["steps_done"] == two["steps_done"] == 2
+    recipes = [json.loads(read_recipe(tmp_path / name / "mambapose.safetensors")) for name in ("alone", "two")]
+    assert [recipe["processes"] for recipe in recipes] == [1, 2]
     assert any(not torch.equal(one["model"][name], two["model"][name]) for name in one["model"])
 
 
