@@ -14,7 +14,7 @@ from mambapose_ros.geometry import Camera
 from mambapose_ros.perception.bone_lengths import BoneLengths
 from mambapose_ros.perception.fusion import sample_depth, sample_flow, sample_radius
 from mambapose_ros.perception.lifting_networks import LiftedPoses, LiftingNetwork
-from mambapose_ros.perception.placement import place_body
+from mambapose_ros.perception.placement import FEWEST_MEASURED, Placement, place_body
 from mambapose_ros.perception.velocity import JointVelocities
 from mambapose_ros.skeleton import NUM_JOINTS
 from mambapose_ros.types import DepthMap, Frame, LiftedFrame, PersonKeypoints, Skeleton3D
@@ -163,27 +163,28 @@ class Lifter:
         moment, people, observations = windows.moment, windows.people, windows.observations
         assert observations.depth is not None
         assert observations.metric is not None
-        by_sensor = observations.metric & np.isfinite(observations.depth).any(axis=(1, 2)) & self._network.uses_depth
-        placed = {}
+        by_sensor = observations.metric & self._network.uses_depth
+        placed: dict[int, Placement] = {}
         for number, person in enumerate(people):
             # Someone predicted is where the keypoints were predicted, all joints alike.
             weights = observations.confidence[number, index] if person.state != "predicted" else np.ones(NUM_JOINTS)
             depth = observations.depth[number, index] if by_sensor[number] else None
-            root = place_body(moment.camera, person.xy, poses.joints[number], weights, depth)
-            if root is not None:
-                placed[number] = poses.joints[number] + root
-        velocities = self._velocities(moment.stamp_ns, {people[number].id: joints for number, joints in placed.items()})
+            placement = place_body(moment.camera, person.xy, poses.joints[number], weights, depth)
+            if placement is not None:
+                placed[number] = placement
+        joints = {number: poses.joints[number] + placement.root for number, placement in placed.items()}
+        velocities = self._velocities(moment.stamp_ns, {people[number].id: joints[number] for number in placed})
         return [
             Skeleton3D(
                 id=people[number].id,
-                joints=joints,
+                joints=joints[number],
                 confidence=observations.confidence[number, index],
-                scale_source="depth_sensor" if by_sensor[number] else self._network.scale_source,
+                scale_source="depth_sensor" if placement.by_depth else self._network.scale_source,
                 covariance=None if poses.covariance is None else poses.covariance[number],
                 velocity=velocities[people[number].id],
                 state=people[number].state,
             )
-            for number, joints in placed.items()
+            for number, placement in placed.items()
         ]
 
 
@@ -282,6 +283,8 @@ def _observe(camera: Camera, person: PersonKeypoints, flow: np.ndarray | None, d
     if depth is not None and depth.metric and not measured:
         # A network's metres are a guess, of which only the relief is of use: inverse depth, as of any other.
         values = 1.0 / values
+    if measured and np.isfinite(values).sum() < FEWEST_MEASURED:
+        values[:] = np.nan  # a stray measurement would be taken for the person's distance
     confidence = np.where(seen, person.confidence, 0.0)
     return _Sighting(person, camera.rays(xy), confidence, camera.rays(before), values, measured)
 

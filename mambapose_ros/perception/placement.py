@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from mambapose_ros.geometry import NEAREST_M, Camera, solve_root
 from mambapose_ros.skeleton import JOINT_RADIUS_M
 
-_FEWEST_MEASURED = 3  # joints; fewer may all be something in front of the person
+FEWEST_MEASURED = 3
+"""Joints at which depth must have been measured to count; fewer may all be something in front of the person."""
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a body stands.
+
+    Attributes:
+        root: (3,) the pelvis, metres, camera optical frame.
+        by_depth: whether measured depth says how far away it is.
+    """
+
+    root: np.ndarray
+    by_depth: bool
 
 
 def place_body(
     camera: Camera, xy: np.ndarray, pose: np.ndarray, weights: np.ndarray, depth: np.ndarray | None = None
-) -> np.ndarray | None:
+) -> Placement | None:
     """The pelvis such that a pose fits its keypoints and, if measured, stands as far away as its skin was measured.
 
     Args:
@@ -23,22 +39,23 @@ def place_body(
         depth: (17,) metres along the optical axis of what is seen at the joints, measured by a sensor; NaN = unknown.
 
     Returns:
-        (3,) metres, camera optical frame; None when it cannot be known (``geometry.solve_root`` says when).
+        The place; None when it cannot be known (``geometry.solve_root`` says when).
     """
     solution = solve_root(camera, xy, pose, weights)
     if solution.problem:
         return None
+    by_rays = Placement(solution.position, by_depth=False)
     if depth is None:
-        return solution.position
+        return by_rays
     measured = np.isfinite(depth) & (weights > 0)
-    if measured.sum() < _FEWEST_MEASURED:
-        return solution.position
+    if measured.sum() < FEWEST_MEASURED:
+        return by_rays
     # The skin lies before the joint. Half the weight is on either side, so a few joints that another limb or the
     # background was measured at do not matter.
     distance = _weighted_median((depth + JOINT_RADIUS_M - pose[:, 2])[measured], weights[measured])
     if distance + pose[:, 2].min() < NEAREST_M:
-        return solution.position
-    return solution.position * (distance / solution.position[2])
+        return by_rays
+    return Placement(solution.position * (distance / solution.position[2]), by_depth=True)
 
 
 def _weighted_median(values: np.ndarray, weights: np.ndarray) -> float:

@@ -270,6 +270,21 @@ def test_a_depth_sensor_says_how_far_away_the_person_is():
     np.testing.assert_allclose(measured.joints[0], (0.4, 0.0, 4.4), atol=0.03)
 
 
+def test_a_stray_measurement_is_none_and_a_sensor_that_stopped_gives_no_scale():
+    network = RecordingNetwork()
+    lifter = Lifter(network, window=4)
+    depth = flat(np.nan)
+    x, y = person().xy[13].round().astype(int)
+    depth.values[y - 1 : y + 2, x - 1 : x + 2] = 1.2  # a fleck before a wrist
+    (skeleton,) = lifter(frame_at(0), [person()], None, depth).skeletons
+    assert skeleton.scale_source == "learned"
+    assert np.isnan(network.asked[-1].depth).all()
+    (skeleton,) = lifter(frame_at(1), [person()], None, flat(3.0)).skeletons
+    assert skeleton.scale_source == "depth_sensor"
+    (skeleton,) = lifter(frame_at(2), [person()]).skeletons
+    assert skeleton.scale_source == "learned"
+
+
 def test_depth_of_a_network_does_not_give_the_scale_whatever_its_unit():
     for depth in (flat(9.0, "network"), flat(0.1, "network", metric=False)):
         network = RecordingNetwork()

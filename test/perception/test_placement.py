@@ -21,10 +21,10 @@ def test_measured_depth_overrules_the_size_of_the_body_and_the_pelvis_stays_on_i
     root = rng.uniform((-1.0, -0.5, 2.0), (1.0, 0.5, 7.0))
     size = rng.uniform(0.7, 1.4)
     xy, depth = CAMERA.project(POSE + root), POSE[:, 2] + root[2] - JOINT_RADIUS_M
-    alone = place_body(CAMERA, xy, size * POSE, np.ones(17))
+    alone = place_body(CAMERA, xy, size * POSE, np.ones(17)).root
     np.testing.assert_allclose(alone, size * root, rtol=0.1, atol=0.05)
     depth[rng.choice(17, 5, replace=False)] = rng.choice([np.nan, 0.5, 9.0])
-    measured = place_body(CAMERA, xy, size * POSE, np.ones(17), depth)
+    measured = place_body(CAMERA, xy, size * POSE, np.ones(17), depth).root
     assert measured[2] == pytest.approx(root[2], abs=0.12)
     np.testing.assert_allclose(measured[:2] / measured[2], alone[:2] / alone[2])
 
@@ -33,18 +33,23 @@ def test_too_few_measurements_count_for_nothing():
     root = np.array([0.2, 0.1, 4.0])
     xy, depth = CAMERA.project(POSE + root), np.full(17, np.nan)
     depth[:2] = 1.0
-    np.testing.assert_allclose(place_body(CAMERA, xy, POSE, np.ones(17), depth), root, atol=1e-4)
+    placed = place_body(CAMERA, xy, POSE, np.ones(17), depth)
+    np.testing.assert_allclose(placed.root, root, atol=1e-4)
+    assert not placed.by_depth
     depth[:] = 1.0
     weights = np.r_[np.zeros(8), np.ones(9)]
     depth[8:] = np.nan  # measured only where nothing was seen
-    np.testing.assert_allclose(place_body(CAMERA, xy, POSE, weights, depth), root, atol=1e-4)
+    placed = place_body(CAMERA, xy, POSE, weights, depth)
+    np.testing.assert_allclose(placed.root, root, atol=1e-4)
+    assert not placed.by_depth
 
 
 def test_a_measurement_that_puts_the_body_into_the_camera_is_not_believed():
     root = np.array([0.0, 0.0, 3.0])
     xy = CAMERA.project(POSE + root)
     placed = place_body(CAMERA, xy, POSE, np.ones(17), np.full(17, 0.05))
-    np.testing.assert_allclose(placed, root, atol=1e-4)
+    np.testing.assert_allclose(placed.root, root, atol=1e-4)
+    assert not placed.by_depth
 
 
 def test_who_cannot_be_placed_is_nowhere():
