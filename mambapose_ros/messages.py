@@ -41,12 +41,29 @@ def frame_header(types: Any, frame: Seen) -> Any:
     return types.Header(stamp=types.Time(sec=sec, nanosec=nanosec), frame_id=frame.frame_id)
 
 
-def camera_from_info(message: Any) -> Camera:
+def is_rectified(image_topic: str) -> bool:
+    """Whether a topic has rectified images, by the names that image_proc gives them: image_rect, image_rect_color."""
+    return "rect" in image_topic.removesuffix("/compressed").rpartition("/")[2].split("_")
+
+
+def camera_from_info(message: Any, rectified: bool = False) -> Camera:
     """Intrinsics of a sensor_msgs/CameraInfo.
+
+    Args:
+        message: as published beside a camera's raw and rectified images alike.
+        rectified: of its rectified images, which P describes, instead of the raw ones, which K and D do.
 
     Raises:
         CameraError: when the message describes no camera (all-zero K, unknown distortion model, ...).
     """
+    if rectified:
+        P = np.array(message.p).reshape(3, 4)
+        if not P.any():
+            raise CameraError(
+                "expected the P of rectified images, got a CameraInfo whose P is all zero: calibrate the camera, or "
+                "use its raw images"
+            )
+        return Camera(width=message.width, height=message.height, K=P[:, :3])
     if not any(message.k):
         raise CameraError("expected calibrated intrinsics, got a CameraInfo whose K is all zero: calibrate the camera")
     return Camera(

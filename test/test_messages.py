@@ -1,9 +1,11 @@
 import math
 
 import numpy as np
+import pytest
 from bag_samples import FRAME, TYPES, random_skeletons
 
-from mambapose_ros.messages import keypoints_message, skeletons_message
+from mambapose_ros.geometry import CameraError
+from mambapose_ros.messages import camera_from_info, is_rectified, keypoints_message, skeletons_message
 from mambapose_ros.types import TRACKING_STATES, PersonKeypoints
 
 
@@ -36,3 +38,37 @@ def test_regions_end_at_the_border_of_the_image():
     assert (roi.x_offset, roi.y_offset, roi.width, roi.height) == (0, 10, 64, 32)
     (nobody,) = keypoints_message(TYPES, FRAME, [PersonKeypoints(xy + 500, np.ones(17))]).people
     assert nobody.roi.width == 0
+
+
+@pytest.mark.parametrize(
+    ("topic", "rectified"),
+    [
+        ("/camera/image_raw", False),
+        ("/camera/image_rect", True),
+        ("/camera/rgb/image_rect_color/compressed", True),
+        ("image_rect", True),
+        ("/rect/image_raw", False),
+        ("/camera/direct_image", False),
+    ],
+)
+def test_rectified_images_are_told_by_their_topic(topic, rectified):
+    assert is_rectified(topic) == rectified
+
+
+def test_rectified_images_are_described_by_p_and_raw_ones_by_k_and_d():
+    """One camera_info is published beside both."""
+    info = TYPES.CameraInfo(
+        width=640,
+        height=480,
+        distortion_model="plumb_bob",
+        d=np.array([-0.35, 0.1, 0.0, 0.0, 0.0]),
+        k=np.array([500.0, 0.0, 319.0, 0.0, 501.0, 239.0, 0.0, 0.0, 1.0]),
+        p=np.array([420.0, 0.0, 321.0, -42.0, 0.0, 430.0, 241.0, 0.0, 0.0, 0.0, 1.0, 0.0]),
+    )
+    raw, rectified = camera_from_info(info), camera_from_info(info, rectified=True)
+    assert (raw.K[0, 0], raw.D[0]) == (500.0, -0.35)
+    np.testing.assert_array_equal(rectified.K, [[420.0, 0.0, 321.0], [0.0, 430.0, 241.0], [0.0, 0.0, 1.0]])
+    assert not rectified.has_distortion
+    info.p = np.zeros(12)
+    with pytest.raises(CameraError, match="P is all zero"):
+        camera_from_info(info, rectified=True)

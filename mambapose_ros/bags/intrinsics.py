@@ -12,7 +12,7 @@ from mambapose_ros.bags.message_types import CAMERA_INFO, MessageTypes
 from mambapose_ros.bags.reader import BagReader
 from mambapose_ros.geometry import Camera, CameraError
 from mambapose_ros.image_encoding import ImageError
-from mambapose_ros.messages import camera_from_info, stamp_to_ns
+from mambapose_ros.messages import camera_from_info, is_rectified, stamp_to_ns
 
 
 @dataclass(frozen=True)
@@ -47,12 +47,14 @@ class Intrinsics:
 def read_intrinsics(bag: BagReader, types: MessageTypes, cameras: Sequence[CameraTopics]) -> dict[str, Intrinsics]:
     """Image topic -> intrinsics, of a whole recording: also those that were recorded after the first images."""
     said: dict[str, list[tuple[int, Camera]]] = {camera.camera_info: [] for camera in cameras if camera.camera_info}
+    rectified = {camera.camera_info: is_rectified(camera.image) for camera in cameras}
     problems = dict.fromkeys(said, "no camera_info was recorded")
     try:
         for recorded in bag.messages(said):
             try:
                 message = types.read(recorded.data, CAMERA_INFO)
-                camera, stamp_ns = camera_from_info(message), stamp_to_ns(message.header.stamp)
+                camera = camera_from_info(message, rectified[recorded.topic])
+                stamp_ns = stamp_to_ns(message.header.stamp)
             except (CameraError, ImageError) as error:
                 problems[recorded.topic] = str(error)
                 continue

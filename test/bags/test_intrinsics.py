@@ -31,6 +31,15 @@ def test_intrinsics_are_those_said_last_before_the_image(storage, tmp_path):
     assert problem == "expected a camera_info for 32x24, the image's size, got 64x48"
 
 
+def test_of_rectified_images_the_rectified_camera_is_read(tmp_path):
+    info = camera_info(CAMERA)
+    info.p = np.array([30.0, 0.0, 32.0, 0.0, 0.0, 30.0, 24.0, 0.0, 0.0, 0.0, 1.0, 0.0])
+    write(tmp_path / "bag", [("/front/image_rect", image()), ("/front/camera_info", info)])
+    with BagReader(tmp_path / "bag") as bag:
+        camera, problem = read_intrinsics(bag, TYPES, find_cameras(bag, TYPES))["/front/image_rect"].at(0, 64, 48)
+    assert (camera.K[0, 0], problem) == (30.0, "")
+
+
 @pytest.mark.parametrize(
     ("infos", "expected"),
     [
