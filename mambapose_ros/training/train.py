@@ -43,7 +43,7 @@ _LOG_EVERY = 50  # steps
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """A training run; the same options and data give the same weights on the same machine.
+    """A training run; the same options and data, with a budget of steps, give the same weights on the same machine.
 
     Attributes:
         data: folder of .npz motion capture, of which the split "train" is used.
