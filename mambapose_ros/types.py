@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -124,6 +125,7 @@ class LiftedFrame:
             image itself is not kept.
         keypoints: the people in that image.
         skeletons: those of them who could be placed in space.
+        unplaced: id -> why somebody could not be.
     """
 
     stamp_ns: int
@@ -131,6 +133,7 @@ class LiftedFrame:
     camera: Camera
     keypoints: tuple[PersonKeypoints, ...]
     skeletons: tuple[Skeleton3D, ...]
+    unplaced: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

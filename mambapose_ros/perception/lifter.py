@@ -110,9 +110,9 @@ class Lifter:
         """The people of frame ``index`` of the windows, in these poses."""
         moment = windows.moment
         people = tuple(sighting.person for sighting in moment.people.values())
-        placed = self._place(windows, self._steady(windows.people, poses), index)
+        placed, unplaced = self._place(windows, self._steady(windows.people, poses), index)
         lost = [_lost(person) for person in people if person.state == "lost"]
-        return LiftedFrame(moment.stamp_ns, moment.frame_id, moment.camera, people, (*placed, *lost))
+        return LiftedFrame(moment.stamp_ns, moment.frame_id, moment.camera, people, (*placed, *lost), unplaced)
 
     def _steady(self, people: Sequence[PersonKeypoints], poses: LiftedPoses) -> LiftedPoses:
         """The poses of these people with the bone lengths that each has shown so far."""
@@ -158,34 +158,38 @@ class Lifter:
             metric=metric,
         )
 
-    def _place(self, windows: _Windows, poses: LiftedPoses, index: int) -> list[Skeleton3D]:
-        """The people who can be placed in space; arrays have one entry per person."""
+    def _place(self, windows: _Windows, poses: LiftedPoses, index: int) -> tuple[list[Skeleton3D], dict[str, str]]:
+        """The people who can be placed in space, and why the others cannot, by id; arrays have one entry per person."""
         moment, people, observations = windows.moment, windows.people, windows.observations
-        assert observations.depth is not None
-        assert observations.metric is not None
-        by_sensor = observations.metric & self._network.uses_depth
-        placed: dict[int, Placement] = {}
-        for number, person in enumerate(people):
-            # Someone predicted is where the keypoints were predicted, all joints alike.
-            weights = observations.confidence[number, index] if person.state != "predicted" else np.ones(NUM_JOINTS)
-            depth = observations.depth[number, index] if by_sensor[number] else None
-            placement = place_body(moment.camera, person.xy, poses.joints[number], weights, depth)
-            if placement is not None:
-                placed[number] = placement
-        joints = {number: poses.joints[number] + placement.root for number, placement in placed.items()}
+        placements = [self._placement(windows, poses, number, index) for number in range(len(people))]
+        unplaced = {person.id: where.problem for person, where in zip(people, placements, strict=True) if where.problem}
+        placed = {number: where for number, where in enumerate(placements) if not where.problem}
+        joints = {number: poses.joints[number] + where.root for number, where in placed.items()}
         velocities = self._velocities(moment.stamp_ns, {people[number].id: joints[number] for number in placed})
-        return [
+        skeletons = [
             Skeleton3D(
                 id=people[number].id,
                 joints=joints[number],
                 confidence=observations.confidence[number, index],
-                scale_source="depth_sensor" if placement.by_depth else self._network.scale_source,
+                scale_source="depth_sensor" if where.by_depth else self._network.scale_source,
                 covariance=None if poses.covariance is None else poses.covariance[number],
                 velocity=velocities[people[number].id],
                 state=people[number].state,
             )
-            for number, placement in placed.items()
+            for number, where in placed.items()
         ]
+        return skeletons, unplaced
+
+    def _placement(self, windows: _Windows, poses: LiftedPoses, number: int, index: int) -> Placement:
+        """Where one of the people stands in frame ``index``."""
+        person, observations = windows.people[number], windows.observations
+        assert observations.depth is not None
+        assert observations.metric is not None
+        # Someone predicted is where the keypoints were predicted, all joints alike.
+        weights = observations.confidence[number, index] if person.state != "predicted" else np.ones(NUM_JOINTS)
+        by_sensor = observations.metric[number] and self._network.uses_depth
+        depth = observations.depth[number, index] if by_sensor else None
+        return place_body(windows.moment.camera, person.xy, poses.joints[number], weights, depth)
 
 
 def lift_together(lifters: Sequence[Lifter]) -> tuple[LiftedFrame | None, ...]:

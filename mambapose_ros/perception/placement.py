@@ -18,17 +18,19 @@ class Placement:
     """Where a body stands.
 
     Attributes:
-        root: (3,) the pelvis, metres, camera optical frame.
+        root: (3,) the pelvis, metres, camera optical frame; NaN when it cannot be known.
         by_depth: whether measured depth says how far away it is.
+        problem: why the place cannot be known; empty when it is.
     """
 
     root: np.ndarray
-    by_depth: bool
+    by_depth: bool = False
+    problem: str = ""
 
 
 def place_body(
     camera: Camera, xy: np.ndarray, pose: np.ndarray, weights: np.ndarray, depth: np.ndarray | None = None
-) -> Placement | None:
+) -> Placement:
     """The pelvis such that a pose fits its keypoints and, if measured, stands as far away as its skin was measured.
 
     Args:
@@ -39,13 +41,11 @@ def place_body(
         depth: (17,) metres along the optical axis of what is seen at the joints, measured by a sensor; NaN = unknown.
 
     Returns:
-        The place; None when it cannot be known (``geometry.solve_root`` says when).
+        The place; it has a ``problem`` where ``geometry.solve_root`` has one.
     """
     solution = solve_root(camera, xy, pose, weights)
-    if solution.problem:
-        return None
-    by_rays = Placement(solution.position, by_depth=False)
-    if depth is None:
+    by_rays = Placement(solution.position, problem=solution.problem)
+    if solution.problem or depth is None:
         return by_rays
     measured = np.isfinite(depth) & (weights > 0)
     if measured.sum() < FEWEST_MEASURED:

@@ -219,6 +219,15 @@ def test_a_predicted_person_is_placed_by_the_prediction_which_the_network_does_n
     assert skeleton.state == "predicted"
 
 
+def test_why_somebody_has_no_place_is_said():
+    someone, nobody = person((1, 0, 4)), person((0, 0, 4), "p2")
+    nobody.xy[2:] = np.nan
+    nobody.confidence[1:] = 0.0
+    lifted = Lifter(RecordingNetwork())(frame_at(0), [someone, nobody])
+    assert [skeleton.id for skeleton in lifted.skeletons] == [someone.id]
+    assert lifted.unplaced == {"p2": "fewer than two joints are seen"}
+
+
 def test_a_lost_person_is_said_to_be_lost_and_nowhere():
     lifter = Lifter(RecordingNetwork())
     lifted = lifter(frame_at(0), [person(name="a"), person(name="b", state="lost")])

@@ -53,4 +53,6 @@ def test_a_measurement_that_puts_the_body_into_the_camera_is_not_believed():
 
 
 def test_who_cannot_be_placed_is_nowhere():
-    assert place_body(CAMERA, np.full((17, 2), np.nan), POSE, np.ones(17), np.full(17, 2.0)) is None
+    placed = place_body(CAMERA, np.full((17, 2), np.nan), POSE, np.ones(17), np.full(17, 2.0))
+    assert np.isnan(placed.root).all()
+    assert placed.problem == "fewer than two joints are seen"
