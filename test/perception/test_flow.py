@@ -125,12 +125,14 @@ def test_blank_images_have_no_flow():
     assert flow(MOVED) is not None
 
 
+@pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize(
-    ("motion", "bound"), [("walk", 0.6), ("squat", 0.6), ("turn", 0.6), ("wave", 0.6), ("run", 1.6)]
+    ("motion", "bound"), [("walk", 0.45), ("squat", 0.3), ("turn", 0.4), ("wave", 0.1), ("run", 1.0)]
 )
-def test_dis_follows_a_person(motion, bound):
-    """Median end-point error on the person at 640x480. Measured: 0.32, 0.25, 0.38, 0.02 and 1.30 px."""
-    scene, flow, errors = SyntheticScene(motion), make_flow("dis"), []
+def test_dis_follows_a_person(motion, bound, seed):
+    """Median end-point error on the person at 640x480. Measured: up to 0.38 px walking, 0.20 squatting,
+    0.32 turning, 0.04 waving and 0.97 running."""
+    scene, flow, errors = SyntheticScene(motion, seed=seed), make_flow("dis"), []
     for index in range(10, 15):
         truth = scene.render(index)
         found = flow(truth.image)
