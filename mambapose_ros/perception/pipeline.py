@@ -16,6 +16,7 @@ from mambapose_ros.perception.depth import DepthEstimator, make_depth
 from mambapose_ros.perception.device import resolve_device
 from mambapose_ros.perception.flow import FlowEstimator, make_flow
 from mambapose_ros.perception.keypoints import KeypointDetector, make_detector
+from mambapose_ros.perception.side_by_side import SideBySide
 from mambapose_ros.perception.tracker import Tracker
 from mambapose_ros.types import DepthMap, Frame, FrameResult, LiftedFrame, PersonKeypoints
 
@@ -103,6 +104,8 @@ class SkeletonLifter(Protocol):
 class Pipeline:
     """Keypoints, flow, depth, ids and, with a lifter, skeletons: frame by frame, in the order they were taken.
 
+    Flow and depth are estimated in a second thread while the detector looks for people; results do not depend on it.
+
     Args:
         detector: finds people.
         flow: estimates optical flow; None = no flow.
@@ -127,6 +130,7 @@ class Pipeline:
         self._depth = depth
         self._lifter = lifter
         self._tracker = tracker or Tracker()
+        self._side_by_side = SideBySide()
         self._last: _Shot | None = None
         self._closed = False
         self.description = _describe(lifter)
@@ -174,16 +178,7 @@ class Pipeline:
         self._last = _Shot(frame.stamp_ns, frame.camera)
 
         stage_ms: dict[str, float] = {}
-        with _timed(stage_ms, "keypoints"):
-            found = self._detector(frame)
-        flow = None
-        if self._flow is not None:
-            with _timed(stage_ms, "flow"):
-                flow = self._flow(frame.image)
-        depth = None
-        if self._depth is not None:
-            with _timed(stage_ms, "depth"):
-                depth = self._depth(frame)
+        found, flow, depth = self._look(frame, stage_ms)
         with _timed(stage_ms, "tracker"):
             people = self._tracker(frame.stamp_ns, found, flow)
         lifted = None
@@ -199,6 +194,33 @@ class Pipeline:
             reset_reason=reset_reason,
             stage_ms=stage_ms,
         )
+
+    def _look(
+        self, frame: Frame, stage_ms: dict[str, float]
+    ) -> tuple[Sequence[PersonKeypoints], np.ndarray | None, DepthMap | None]:
+        """What the image shows: people, flow and depth."""
+
+        def people() -> Sequence[PersonKeypoints]:
+            with _timed(stage_ms, "keypoints"):
+                return self._detector(frame)
+
+        def flow_and_depth() -> tuple[np.ndarray | None, DepthMap | None]:
+            flow = depth = None
+            if self._flow is not None:
+                with _timed(stage_ms, "flow"):
+                    flow = self._flow(frame.image)
+            if self._depth is not None:
+                with _timed(stage_ms, "depth"):
+                    depth = self._depth(frame)
+            return flow, depth
+
+        try:
+            found, (flow, depth) = self._side_by_side(people, flow_and_depth)
+        except BaseException:
+            if self._flow is not None:
+                self._flow.reset()  # the tracker has not seen this image, so flow since then would tell it nothing
+            raise
+        return found, flow, depth
 
     def flush(self) -> tuple[LiftedFrame, ...]:
         """The people in space that a lifter which looks ahead still owes when no more frames come, oldest first."""
@@ -239,6 +261,7 @@ class Pipeline:
         self._flow = self._depth = self._lifter = None  # gives their memory back before more is asked for
         made = Pipeline.create(options, self._tracker)
         self._detector, self._flow, self._depth, self._lifter = made._detector, made._flow, made._depth, made._lifter
+        self._side_by_side = made._side_by_side
         self.description, self._closed = made.description, False
         self.reset()
 
@@ -259,6 +282,7 @@ class Pipeline:
         """Give back what the stages hold; the pipeline is not used again."""
         if not self._closed:
             self._closed = True
+            self._side_by_side.close()
             self._detector.close()
 
 

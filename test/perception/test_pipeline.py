@@ -1,5 +1,6 @@
 import itertools
 import sys
+import threading
 from dataclasses import replace
 
 import cv2
@@ -119,6 +120,64 @@ def test_stages_are_timed_and_may_be_left_out():
     assert result.flow is None
     assert result.lifted is None
     assert set(result.stage_ms) == {"keypoints", "tracker"}
+
+
+def test_flow_and_depth_are_estimated_while_the_detector_works():
+    meeting = threading.Barrier(2, timeout=10.0)  # breaks unless both are there
+
+    class Detector(FixedDetector):
+        def __call__(self, frame):
+            meeting.wait()  # for the flow
+            meeting.wait()  # for the depth
+            return super().__call__(frame)
+
+    class Estimator:
+        def __call__(self, image_or_frame):
+            meeting.wait()
+
+        def reset(self):
+            pass
+
+    pipeline = Pipeline(Detector(), flow=Estimator(), depth=Estimator())
+    assert set(pipeline(frame_at(0)).stage_ms) == {"keypoints", "flow", "depth", "tracker"}
+    pipeline.close()
+
+
+@pytest.mark.parametrize("failing", ["detector", "flow", "depth"])
+def test_a_failure_comes_as_it_is_and_flow_goes_on_from_the_next_image(failing):
+    error = RuntimeError("CUDA error: out of memory")
+    stages = {"detector": FixedDetector(), "flow": make_flow("dis"), "depth": make_depth("sensor")}
+    pipeline = Pipeline(**stages)
+    pipeline(frame_at(0))
+
+    class Failing(FixedDetector):
+        def __call__(self, frame):
+            raise error
+
+    setattr(pipeline, f"_{failing}", Failing())
+    with pytest.raises(RuntimeError) as raised:
+        pipeline(frame_at(33_000_000))
+    assert raised.value is error
+    setattr(pipeline, f"_{failing}", stages[failing])
+    if failing != "flow":
+        # The image that failed is not the one that the tracker saw last.
+        assert pipeline(frame_at(66_000_000)).flow is None
+    else:
+        pipeline(frame_at(66_000_000))
+    assert pipeline(frame_at(99_000_000)).flow is not None
+
+
+def test_no_thread_is_left_of_a_pipeline_that_is_closed():
+    options, before = PipelineOptions(detector="ground_truth", weights=""), set(threading.enumerate())
+    pipeline = Pipeline.create(options)
+    for index in range(2):
+        pipeline(replace(frame_at(index), people=()))
+        assert len(set(threading.enumerate()) - before) == 1
+        pipeline.remake(options)
+        assert set(threading.enumerate()) <= before
+    pipeline(replace(frame_at(2), people=()))
+    pipeline.close()
+    assert set(threading.enumerate()) <= before
 
 
 def test_depth_is_a_stage_and_reaches_the_lifter():
