@@ -68,6 +68,7 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=640)
     parser.add_argument("--height", type=int, default=480)
     parser.add_argument("--flow", default="dis")
+    parser.add_argument("--weights", default="", help="of the lifter; empty = keypoints only")
     parser.add_argument("--json", help="file for the figures")
     arguments = parser.parse_args()
 
@@ -89,7 +90,7 @@ def main() -> None:
         for _ in range(arguments.runs):
             image = measure(node, Image, f"{NAMESPACE}/image", qos.IMAGE_INPUT, arguments.seconds, settle=1.0)
             rows["image (baseline)"].append(image)
-            pose = start("pose_node", flow=arguments.flow)
+            pose = start("pose_node", flow=arguments.flow, weights=arguments.weights or "''")
             try:
                 topic = f"{NAMESPACE}/keypoints"
                 found = measure(node, PersonKeypointsArray, topic, qos.RESULT_OUTPUT, arguments.seconds, settle=2.0)
