@@ -1,7 +1,9 @@
 """The repository's own statements agree with each other, and the package is tested as installed."""
 
 import ast
+import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 from xml.etree import ElementTree
@@ -87,3 +89,17 @@ def test_every_node_with_a_main_is_installed_as_an_executable():
     listed = re.search(r"foreach\(node ([\w ]+)\)", (ROOT / "CMakeLists.txt").read_text())[1].split()
     nodes = ROOT / "mambapose_ros" / "nodes"
     assert sorted(listed) == sorted(path.stem for path in nodes.glob("*_node.py") if "def main(" in path.read_text())
+
+
+def test_a_nodes_process_has_no_threads_of_openblas():
+    """They spin while they wait, and took a whole core beside ``source_node``'s work."""
+    prefix = Path(pytest.importorskip("ament_index_python.packages").get_package_prefix("mambapose_ros"))
+    program = (prefix / "lib" / "mambapose_ros" / "source_node").read_text()
+    counting = program.replace("sys.exit(main())", "import psutil; print(psutil.Process().num_threads())")
+    assert counting != program
+    environment = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
+    as_it_is, with_one = (
+        subprocess.check_output([sys.executable, "-c", counting], env=environment | more, timeout=60)
+        for more in ({}, {"OPENBLAS_NUM_THREADS": "1"})
+    )
+    assert as_it_is == with_one
