@@ -16,7 +16,7 @@ import numpy as np
 
 from mambapose_ros.types import DepthMap, Frame
 from mambapose_ros.weights import WeightsError, locate
-from mambapose_ros.weights.transformers_folder import read_config
+from mambapose_ros.weights.transformers_folder import Architecture
 
 if TYPE_CHECKING:
     import torch
@@ -60,7 +60,7 @@ class DepthAnything:
 
     def __init__(self, folder: Path, source: str = "depth_anything", device: str = "cpu", side: int = 0) -> None:
         self._preparation = Preparation.read(folder / "preprocessor_config.json", side)
-        self._network = _load_depth_anything(folder).to(device)
+        self._network = _load_network(folder).to(device)
         self._source, self._device = source, device
 
     @property
@@ -182,38 +182,13 @@ class Preparation:
         ]
 
 
-def _load_depth_anything(folder: Path) -> Any:
-    """The network in eval mode on the CPU."""
-    expected = f"{folder}: expected a folder with Depth Anything V2 as transformers saves it"
-    remedy = "run `mambapose download depth-anything-v2-small`, or give such a folder"
-    try:
-        config = read_config(folder)
-    except WeightsError as error:
-        raise WeightsError(f"{error}; {remedy}") from error
-    if config.get("model_type") != "depth_anything":
-        raise WeightsError(f"{expected}, got a network of type {config.get('model_type')!r}; {remedy}")
-    from transformers import AutoModelForDepthEstimation
-    from transformers.utils import logging
+_DEPTH_ANYTHING = Architecture("Depth Anything V2", "depth_anything", "depth-anything-v2-small")
 
-    bars = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        # Safetensors cannot run code, and nothing is asked of the hub.
-        network, report = AutoModelForDepthEstimation.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, output_loading_info=True
-        )
-    except Exception as error:  # transformers and safetensors raise errors of many kinds
-        first_line = str(error).strip().partition("\n")[0]
-        raise WeightsError(f"{expected}, but it cannot be loaded ({first_line}); {remedy}") from error
-    finally:
-        if bars:
-            logging.enable_progress_bar()
-    lacking = sorted(map(str, [*report["missing_keys"], *report["mismatched_keys"]]))
-    if lacking:
-        raise WeightsError(
-            f"{expected}, but {len(lacking)} parameters lack or do not fit: {', '.join(lacking[:4])}; {remedy}"
-        )
-    return network.eval()
+
+def _load_network(folder: Path) -> Any:
+    from transformers import AutoModelForDepthEstimation
+
+    return _DEPTH_ANYTHING.load_network(AutoModelForDepthEstimation, folder)
 
 
 def _make_depth_anything(name: str, device: str, weights: str, side: int) -> DepthAnything:

@@ -143,7 +143,7 @@ class Hub:
             except WeightsError:
                 raise
             except Exception as error:  # the hub's client raises errors of several libraries
-                raise WeightsError(f"cannot download {file} from {self.origin}: {_first_line(error)}") from error
+                raise WeightsError(f"cannot download {file} from {self.origin}: {first_line(error)}") from error
             paths.append(path)
         return self._model(paths)
 
@@ -199,7 +199,7 @@ class Address:
             _transfer(self.url, partial)
         except (OSError, EOFError) as error:
             raise WeightsError(
-                f"cannot download {self.url}: {_first_line(error)}; the same command resumes where this one stopped"
+                f"cannot download {self.url}: {first_line(error)}; the same command resumes where this one stopped"
             ) from error
         try:
             _check(partial, self.digits)
@@ -260,7 +260,8 @@ def _torch_cache() -> Path:
     return Path(home).expanduser() / "hub" / "checkpoints"
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """Of its message; its kind when it has none."""
     return str(error).strip().partition("\n")[0] or type(error).__name__
 
 

@@ -7,7 +7,6 @@ Objects365; the "plus" models on further data, some of it for research only.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,8 +16,10 @@ from mambapose_ros.perception.oks import oks
 from mambapose_ros.skeleton import COCO_NAMES, coco_to_h36m
 from mambapose_ros.types import Frame, PersonKeypoints
 from mambapose_ros.weights import WeightsError, locate
-from mambapose_ros.weights.transformers_folder import read_config
+from mambapose_ros.weights.transformers_folder import Architecture
 
+_VITPOSE = Architecture("ViTPose", "vitpose", "vitpose-base-simple")
+_RTDETR = Architecture("RT-DETR", "rt_detr", "rtdetr-r18")
 _FIND_EVERY = 10  # images; in between, boxes follow the keypoints
 _SURE_PERSON = 0.5  # score of a box
 _LOST = 0.3  # mean confidence of keypoints, below which a box is not followed
@@ -98,8 +99,8 @@ class PoseNetwork:
     def __init__(self, folder: Path, device: str) -> None:
         from transformers import VitPoseForPoseEstimation, VitPoseImageProcessor
 
-        processor = _load(VitPoseImageProcessor, folder, "ViTPose")
-        self._model = _load(VitPoseForPoseEstimation, folder, "ViTPose").eval().to(device)
+        processor = _VITPOSE.load_processor(VitPoseImageProcessor, folder)
+        self._model = _VITPOSE.load_network(VitPoseForPoseEstimation, folder).to(device)
         joints = self._model.config.num_labels
         if joints != len(COCO_NAMES):
             raise WeightsError(
@@ -144,8 +145,8 @@ class PersonFinder:
     def __init__(self, folder: Path, device: str) -> None:
         from transformers import RTDetrForObjectDetection, RTDetrImageProcessor
 
-        self._processor = _load(RTDetrImageProcessor, folder, "RT-DETR")
-        self._model = _load(RTDetrForObjectDetection, folder, "RT-DETR").eval().to(device)
+        self._processor = _RTDETR.load_processor(RTDetrImageProcessor, folder)
+        self._model = _RTDETR.load_network(RTDetrForObjectDetection, folder).to(device)
         self._device = device
         labels = self._model.config.id2label
         people = [index for index, name in labels.items() if str(name).lower() == "person"]
@@ -177,15 +178,3 @@ def box_around(person: PersonKeypoints, width: int, height: int) -> tuple[float,
     if x1 - x0 < 2.0 or y1 - y0 < 2.0:
         return None
     return float(x0), float(y0), float(x1), float(y1)
-
-
-def _load(kind: Any, folder: Path, name: str) -> Any:
-    """A model or processor from a folder, never from the network."""
-    try:
-        read_config(folder)
-        return kind.from_pretrained(folder, local_files_only=True)
-    except (WeightsError, OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
-        raise WeightsError(
-            f"{folder}: expected a {name} model as save_pretrained writes it (config.json, preprocessor_config.json, "
-            f"model.safetensors): {str(error).strip().splitlines()[0]}"
-        ) from error

@@ -1,5 +1,8 @@
 """ViTPose and RT-DETR with random weights, saved and loaded in the upstream's format."""
 
+import pickle
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -176,12 +179,64 @@ def test_wrong_folders_are_refused_with_what_was_expected(tmp_path, pose_folder,
         make_detector("vitpose", weights=str(tmp_path / "nowhere"), finder_weights=str(finder_folder))
     empty = tmp_path / "empty"
     empty.mkdir()
-    with pytest.raises(WeightsError, match=r"config\.json"):
+    with pytest.raises(WeightsError, match=r"config\.json.*mambapose download vitpose-base-simple"):
         PoseNetwork(empty, "cpu")
+    with pytest.raises(WeightsError, match="of type 'rt_detr'.*mambapose download vitpose-base-simple"):
+        PoseNetwork(finder_folder, "cpu")
     with pytest.raises(WeightsError, match="17 keypoints"):
         PoseNetwork(save_vitpose(tmp_path / "hands", joints=21), "cpu")
     with pytest.raises(WeightsError, match="person"):
         PersonFinder(save_rtdetr(tmp_path / "cars", labels=("car", "bus")), "cpu")
+
+
+@pytest.fixture(params=[PoseNetwork, PersonFinder])
+def network(request, tmp_path, pose_folder, finder_folder):
+    """A network, a copy of its folder, and the command that fetches it."""
+    whole, model = {
+        PoseNetwork: (pose_folder, "vitpose-base-simple"),
+        PersonFinder: (finder_folder, "rtdetr-r18"),
+    }[request.param]
+    return request.param, shutil.copytree(whole, tmp_path / "copy"), f"run `mambapose download {model}`"
+
+
+def test_weights_that_lack_parameters_are_refused(network):
+    from safetensors.torch import load_file, save_file
+
+    kind, folder, remedy = network
+    tensors = load_file(folder / "model.safetensors")
+    kept = sorted(tensors)[::2]
+    save_file({name: tensors[name] for name in kept}, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(WeightsError, match=f"{folder}: expected .*parameters lack or do not fit: .*{remedy}"):
+        kind(folder, "cpu")
+
+
+def test_weights_that_are_cut_are_refused(network):
+    kind, folder, remedy = network
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:5000])
+    with pytest.raises(WeightsError, match=f"{folder}: expected .*cannot be loaded.*{remedy}"):
+        kind(folder, "cpu")
+
+
+class Malice:
+    def __reduce__(self):
+        return open, ("unpickled", "w")
+
+
+@pytest.mark.parametrize("benign", [True, False])
+def test_nothing_is_unpickled(network, benign, monkeypatch):
+    from safetensors.torch import load_file
+
+    kind, folder, remedy = network
+    monkeypatch.chdir(folder)
+    if benign:
+        torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    else:
+        (folder / "pytorch_model.bin").write_bytes(pickle.dumps(Malice()))
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(WeightsError, match=f"{folder}: expected .*cannot be loaded.*{remedy}"):
+        kind(folder, "cpu")
+    assert not (folder / "unpickled").exists()
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="a GPU: ViTPose on it against the CPU")
