@@ -26,6 +26,7 @@ _LOST = 0.3  # mean confidence of keypoints, below which a box is not followed
 _SURE_JOINT = 0.3  # confidence of those that make the next box
 _MARGIN = 0.1  # of the longer side of the joints' box: joints lie inside the body, boxes go around it
 _SAME_PERSON = 0.6  # OKS
+_SAME_BOX = 0.3  # intersection over union
 
 
 class VitPoseDetector:
@@ -62,7 +63,10 @@ class VitPoseDetector:
     def __call__(self, frame: Frame) -> tuple[PersonKeypoints, ...]:
         image = frame.image
         if self._images % self._find_every == 0 or not len(self._boxes):
-            self._boxes = self._finder(image)[: self._max_people]
+            found = self._finder(image)
+            # Whom the finder misses is followed further, as long as the keypoints are sure of a person there.
+            missed = self._boxes[(box_overlap(self._boxes, found) < _SAME_BOX).all(axis=1)]
+            self._boxes = np.concatenate([found, missed])[: self._max_people]
         self._images += 1
         people = [
             person
@@ -164,6 +168,15 @@ class PersonFinder:
         order = found["scores"][chosen].argsort(descending=True)
         # Edges of pixels here; pixel centres in this package.
         return found["boxes"][chosen][order].cpu().numpy().astype(np.float64) - 0.5
+
+
+def box_overlap(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Intersection over union of boxes (P, 4) and (Q, 4) of x0, y0, x1, y1: (P, Q)."""
+    low = np.maximum(boxes[:, None, :2], others[None, :, :2])
+    high = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
+    common = (high - low).clip(0.0).prod(axis=-1)
+    area, other_area = ((b[:, 2:] - b[:, :2]).prod(axis=-1) for b in (boxes, others))
+    return common / (area[:, None] + other_area - common)
 
 
 def box_around(person: PersonKeypoints, width: int, height: int) -> tuple[float, float, float, float] | None:

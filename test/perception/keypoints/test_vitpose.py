@@ -10,7 +10,13 @@ import torch
 from mambapose_ros.geometry import Camera
 from mambapose_ros.perception.keypoints import DetectorUnavailable, make_detector
 from mambapose_ros.perception.keypoints.top_down import Crops
-from mambapose_ros.perception.keypoints.vitpose import PersonFinder, PoseNetwork, VitPoseDetector, box_around
+from mambapose_ros.perception.keypoints.vitpose import (
+    PersonFinder,
+    PoseNetwork,
+    VitPoseDetector,
+    box_around,
+    box_overlap,
+)
 from mambapose_ros.skeleton import COCO_TO_H36M
 from mambapose_ros.types import Frame, PersonKeypoints
 from mambapose_ros.weights import WeightsError
@@ -167,6 +173,37 @@ def test_boxes_follow_the_keypoints_between_searches(pose_folder, finder_folder)
     assert searches == [0, 4, 6]
 
 
+def test_whom_the_finder_misses_is_followed_while_the_keypoints_are_sure(pose_folder, finder_folder):
+    detector = VitPoseDetector(weights=str(pose_folder), finder_weights=str(finder_folder), find_every=2)
+    left, right = np.array([20.0, 10.0, 60.0, 110.0]), np.array([90.0, 10.0, 130.0, 110.0])
+    within = np.random.default_rng(0).uniform(0.1, 0.9, (17, 2))
+    finds = [np.array([left, right]), np.array([right + 2.0]), np.array([right])]
+    sure = {"left": 0.9}
+    posed = []
+
+    def pose(image, boxes):
+        posed.append(len(boxes))
+        centres = boxes[:, :2] + 0.5 * (boxes[:, 2:] - boxes[:, :2])
+        places = [left if x < 75.0 else right for x in centres[:, 0]]
+        xy = np.array([place[:2] + within * (place[2:] - place[:2]) for place in places])
+        return xy, np.array([np.full(17, sure["left"] if place is left else 0.9) for place in places])
+
+    detector._finder, detector._pose = lambda image: finds.pop(0), pose
+    people = [len(detector(FRAME)) for _ in range(4)]
+    assert people == [2, 2, 2, 2]  # the second search, before the third image, missed the one at the left
+    assert posed == [2, 2, 2, 2]  # and the other, found again, is not looked at twice
+    sure["left"] = 0.2
+    assert [len(detector(FRAME)) for _ in range(2)] == [1, 1]
+    assert posed == [2, 2, 2, 2, 2, 1]
+
+
+def test_overlap_is_intersection_over_union():
+    boxes = np.array([[0.0, 0.0, 10.0, 10.0], [20.0, 0.0, 30.0, 10.0]])
+    others = np.array([[5.0, 0.0, 15.0, 10.0]])
+    np.testing.assert_allclose(box_overlap(boxes, others), [[1.0 / 3.0], [0.0]])
+    assert box_overlap(boxes, np.empty((0, 4))).shape == (2, 0)
+
+
 def test_a_box_around_little_or_nothing_is_none():
     nobody = PersonKeypoints(np.full((17, 2), np.nan), np.zeros(17))
     assert box_around(nobody, 160, 120) is None
@@ -181,7 +218,7 @@ def test_wrong_folders_are_refused_with_what_was_expected(tmp_path, pose_folder,
     empty.mkdir()
     with pytest.raises(WeightsError, match=r"config\.json.*mambapose download vitpose-base-simple"):
         PoseNetwork(empty, "cpu")
-    with pytest.raises(WeightsError, match="of type 'rt_detr'.*mambapose download vitpose-base-simple"):
+    with pytest.raises(WeightsError, match=r"of type 'rt_detr'.*mambapose download vitpose-base-simple"):
         PoseNetwork(finder_folder, "cpu")
     with pytest.raises(WeightsError, match="17 keypoints"):
         PoseNetwork(save_vitpose(tmp_path / "hands", joints=21), "cpu")
