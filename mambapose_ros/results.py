@@ -86,10 +86,14 @@ class ResultWriter:
         self._frames += 1
 
     def add_lifted(self, lifted: LiftedFrame) -> None:
-        """Put people in space into the rows of their frame, which may be some frames old."""
+        """Put people in space into the rows of their frame, which may be some frames old.
+
+        Those of a frame that was not added are left out: an interrupt comes also between lifting and adding.
+        """
         for skeleton in lifted.skeletons:
-            if skeleton.state != "lost":
-                self._rows[lifted.stamp_ns, skeleton.id].update(_lifted_columns(skeleton))
+            row = self._rows.get((lifted.stamp_ns, skeleton.id))
+            if row is not None and skeleton.state != "lost":
+                row.update(_lifted_columns(skeleton))
 
     def close(self, **summary: Any) -> dict[str, Any]:
         """Write the files; returns what summary.json holds: ``summary`` and the figures of the run."""

@@ -53,6 +53,17 @@ def test_one_row_per_person_and_frame(tmp_path):
     assert capture.get(cv2.CAP_PROP_FPS) == pytest.approx(30.0)
 
 
+def test_skeletons_of_a_frame_that_was_not_added_are_left_out(tmp_path):
+    writer = ResultWriter(tmp_path, rate=30.0)
+    writer.add(result_of(0, ("p1",)))
+    for stamp_ns in (0, 33_000_000):
+        writer.add_lifted(result_of(stamp_ns, ("p1",), lifted=("p1", "p2")).lifted)
+    writer.close()
+    written = np.load(tmp_path / "skeletons.npz")
+    assert written["id"].tolist() == ["p1"]
+    np.testing.assert_array_equal(written["joints"], 2.0)
+
+
 def test_a_run_without_people_writes_empty_columns(tmp_path):
     writer = ResultWriter(tmp_path, rate=30.0)
     writer.add(result_of(0, ()))

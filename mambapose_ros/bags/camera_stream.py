@@ -130,7 +130,9 @@ class CameraStream:
 
     def _write_skeletons(self, lifted: LiftedFrame, results: BagWriter) -> None:
         # The newest of that stamp: where stamps repeat, what came of the older one is written already.
-        log_time_ns = next(log_time for stamp, log_time in reversed(self._recent) if stamp == lifted.stamp_ns)
+        log_time_ns = next((log_time for stamp, log_time in reversed(self._recent) if stamp == lifted.stamp_ns), None)
+        if log_time_ns is None:
+            return  # of the image at which an interrupt came, whose keypoints were not written either
         message = skeletons_message(self._types, lifted, lifted.skeletons, lifted.keypoints)
         results.write(self._topic("skeletons"), log_time_ns, message)
         results.write(self._topic("markers"), log_time_ns, self._markers(message))

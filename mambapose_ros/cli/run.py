@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     from mambapose_ros.geometry import load_camera
     from mambapose_ros.perception import Pipeline
     from mambapose_ros.results import ResultWriter
-    from mambapose_ros.sources import SourceOptions, open_source
+    from mambapose_ros.sources import SourceError, SourceOptions, open_source
 
     synthetic = arguments.source.partition(":")[0] == "synthetic"
     if arguments.detector == "ground_truth" and not synthetic:
@@ -77,6 +77,8 @@ def run(arguments: argparse.Namespace) -> int:
             pipeline.close()
             elapsed = round(time.perf_counter() - started, 3)
             summary = writer.close(source=arguments.source, options=asdict(options), seconds=elapsed)
+    except SourceError as error:
+        raise UserError(f"{error}; {arguments.output}/ holds what was found up to there") from error
     except (ValueError, OSError) as error:
         raise UserError(str(error)) from error
     print(
@@ -106,7 +108,8 @@ def _process(
                 progress.advance(task)
         except KeyboardInterrupt:
             progress.console.print("stopped; writing what there is")
-        _write_owed(pipeline, writer)
+        finally:
+            _write_owed(pipeline, writer)
 
 
 def _write_owed(pipeline: Pipeline, writer: ResultWriter) -> None:

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from interrupts import interrupt_lifting
 from rosbags.rosbag2 import Reader, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
@@ -302,6 +303,19 @@ def test_skeletons_that_come_late_have_the_times_of_their_own_image(lookahead, b
     assert [result.lifted is None for result in expected[0]] == [True] * lookahead + [False] * (FRAMES - lookahead)
     assert_same(tmp_path / "out", "/camera", expected)
     assert len(results(tmp_path / "out", "/camera/skeletons")) == FRAMES
+
+
+def test_an_interrupt_while_an_image_is_lifted_leaves_the_others(bag, frames, weights, tmp_path, monkeypatch, capsys):
+    interrupt_lifting(monkeypatch, at=4)
+    assert main(["bag", str(bag), str(tmp_path / "out"), *options(weights, lookahead=2)]) == 0
+    assert "4 frames" in capsys.readouterr().out
+    stamps = [frame.stamp_ns for frame in frames]
+    keypoints, skeletons = (
+        [stamp_ns(message) for _, message in results(tmp_path / "out", f"/camera/{name}")]
+        for name in ("keypoints", "skeletons")
+    )
+    assert keypoints == stamps[:4]
+    assert skeletons == [*stamps[:2], stamps[3]]  # the third was at work
 
 
 def test_stamps_that_repeat_or_run_backwards_start_anew(frames, weights, tmp_path, capsys):

@@ -5,12 +5,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from interrupts import interrupt_lifting
 from tiny_lifter import WINDOW, save_tiny_lifter
 
 from mambapose_ros import sources
 from mambapose_ros.cli.main import main
 from mambapose_ros.errors import UserError
-from mambapose_ros.sources import open_source
+from mambapose_ros.sources import SourceError, open_source
 from mambapose_ros.weights import locate
 
 DEPTH = "depth_anything_v2_small"
@@ -51,22 +52,51 @@ def test_without_arguments_a_run_lifts(tmp_path):
     assert np.isfinite(np.load(tmp_path / "skeletons.npz")["joints"]).all()
 
 
+class Frames(list):
+    """A source that somebody else made."""
+
+    rate = 30.0
+
+    def close(self) -> None:
+        pass
+
+
 def test_where_stamps_jump_what_is_owed_is_written(lifter, tmp_path, monkeypatch):
     """The pipeline starts anew, and a lifter that looks ahead still owes the frames before."""
-
-    class Interrupted(list):
-        rate = 30.0
-
-        def close(self) -> None:
-            pass
-
     whole = list(itertools.islice(open_source("synthetic:wave"), 12))
     late = [replace(f, frame=replace(f.frame, stamp_ns=f.frame.stamp_ns + 5_000_000_000)) for f in whole[6:]]
-    monkeypatch.setattr(sources, "open_source", lambda name, options: Interrupted([*whole[:6], *late]))
+    monkeypatch.setattr(sources, "open_source", lambda name, options: Frames([*whole[:6], *late]))
     arguments = ["run", "--source", "synthetic:wave", "--output", str(tmp_path), "--detector", "ground_truth"]
     assert main([*arguments, *lifter, "--lookahead", "4"]) == 0
     written = np.load(tmp_path / "skeletons.npz")
     assert written["frame"].tolist() == list(range(12))
+    assert np.isfinite(written["joints"]).all()
+
+
+def test_an_interrupt_while_a_frame_is_lifted_leaves_the_others(lifter, tmp_path, monkeypatch, capsys):
+    interrupt_lifting(monkeypatch, at=7)
+    arguments = ["run", "--source", "synthetic:wave", "--output", str(tmp_path), "--detector", "ground_truth"]
+    assert main([*arguments, *lifter, "--lookahead", "4"]) == 0
+    assert "7 frames" in capsys.readouterr().out
+    written = np.load(tmp_path / "skeletons.npz")
+    assert written["frame"].tolist() == list(range(7))
+    lifted = np.isfinite(written["joints"]).all(axis=(1, 2))
+    assert np.flatnonzero(lifted).tolist() == [0, 1, 2, 4, 5, 6]  # number 3 was at work
+
+
+def test_a_source_that_fails_is_told_after_what_is_owed_is_written(lifter, tmp_path, monkeypatch, capsys):
+    class Unplugged(Frames):
+        def __iter__(self):
+            yield from super().__iter__()
+            raise SourceError("the webcam stopped giving images")
+
+    frames = Unplugged(itertools.islice(open_source("synthetic:wave"), 8))
+    monkeypatch.setattr(sources, "open_source", lambda name, options: frames)
+    arguments = ["run", "--source", "synthetic:wave", "--output", str(tmp_path), "--detector", "ground_truth"]
+    assert main([*arguments, *lifter, "--lookahead", "4"]) == 1
+    assert f"stopped giving images; {tmp_path}/ holds what was found up to there" in capsys.readouterr().err
+    written = np.load(tmp_path / "skeletons.npz")
+    assert written["frame"].tolist() == list(range(8))
     assert np.isfinite(written["joints"]).all()
 
 
