@@ -43,6 +43,8 @@ def _download(names: Sequence[str], offline: bool) -> tuple[dict[str, Path], lis
             paths[name] = download(name, offline)
         except WeightsError as error:
             problems.append(str(error))
+        except Exception as error:  # or the thread would end with a traceback, and the command as if all were well
+            problems.append(f"{name}: {type(error).__name__}: {error}")
 
     # Daemons: an interrupt ends the command at once, and the next one resumes.
     threads = [Thread(target=fetch, args=(name,), daemon=True) for name in names]

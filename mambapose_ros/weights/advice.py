@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from mambapose_ros.weights.registry import MODELS, locate
-from mambapose_ros.weights.sources import WeightsError
+from mambapose_ros.weights.registry import MODELS, is_here
 
 _GAINS = {
     "flow raft_small": ("raft-small",),
@@ -15,7 +14,7 @@ _GAINS = {
 
 def advice(has_gpu: bool) -> str:
     """What a download or a GPU would add; empty when there is nothing to add."""
-    missing = {gain: lacking for gain, names in _GAINS.items() if (lacking := [n for n in names if not _is_here(n)])}
+    missing = {gain: lacking for gain, names in _GAINS.items() if (lacking := [n for n in names if not is_here(n)])}
     sentences = []
     if missing:
         names = [name for lacking in missing.values() for name in lacking]
@@ -24,11 +23,3 @@ def advice(has_gpu: bool) -> str:
     if not has_gpu:
         sentences.append("a GPU would run networks for flow, depth and keypoints at the rate of a camera")
     return "; ".join(sentences)
-
-
-def _is_here(name: str) -> bool:
-    try:
-        locate(name)
-    except WeightsError:
-        return False
-    return True

@@ -158,7 +158,7 @@ def locate(name_or_path: str) -> Path:
 
     Raises:
         MissingError: when the model has not been downloaded.
-        WeightsError: when there is no such file, or the model is damaged. Both messages name the command that puts it
+        WeightsError: when there is no such file, it cannot be read, or the model is damaged. Messages say what puts it
             right.
     """
     if name_or_path not in MODELS:
@@ -174,11 +174,24 @@ def locate(name_or_path: str) -> Path:
         found = model.source.find()
     except ChecksumError as error:
         raise WeightsError(f"{error}. Run `mambapose download {model.name}` to fetch it again") from error
+    except OSError as error:
+        raise WeightsError(
+            f"cannot look for {model.name} on this machine: {error}. Make that readable, or choose another folder with "
+            "HF_HOME and TORCH_HOME"
+        ) from error
     if found is not None:
         return found
     if model.shipped:
         return model.source.fetch()  # says what to do
     raise MissingError(f"{model.name} is not on this machine: run `mambapose download {model.name}`")
+
+
+def is_here(name: str) -> bool:
+    """Whether a model of ``MODELS`` is on this machine, sound or not; takes no time, since it is not read."""
+    try:
+        return MODELS[name].source.is_here()
+    except (OSError, WeightsError):  # it cannot be used
+        return False
 
 
 def download(name: str, offline: bool = False) -> Path:

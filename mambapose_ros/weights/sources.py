@@ -46,11 +46,19 @@ class Source(Protocol):
     def checksum(self) -> str:
         """What its content is checked against, in words; empty = nothing."""
 
+    def is_here(self) -> bool:
+        """Whether it is on this machine, sound or not: it is not read. Never uses the network.
+
+        Raises:
+            OSError: when the cache cannot be searched.
+        """
+
     def find(self) -> Path | None:
         """The file or folder on this machine, checked; None when it is not here. Never uses the network.
 
         Raises:
             ChecksumError: when it is damaged.
+            OSError: when it cannot be read.
         """
 
     def fetch(self) -> Path:
@@ -87,8 +95,11 @@ class Shipped:
     def checksum(self) -> str:
         return ""
 
+    def is_here(self) -> bool:
+        return self.path.is_file()
+
     def find(self) -> Path | None:
-        return self.path if self.path.is_file() else None
+        return self.path if self.is_here() else None
 
     def fetch(self) -> Path:
         raise WeightsError(
@@ -119,15 +130,13 @@ class Hub:
     def checksum(self) -> str:
         return "SHA-256, told by the hub"
 
+    def is_here(self) -> bool:
+        return bool(self._cached())
+
     def find(self) -> Path | None:
-        try_to_load_from_cache = _hub().try_to_load_from_cache
-        paths = [try_to_load_from_cache(self.repository, file, revision=self.revision) for file in self.files]
-        found = [Path(path) for path in paths if isinstance(path, str)]
-        if len(found) < len(self.files):
-            return None
-        for path in found:
+        for path in (found := self._cached()):
             _check_cached(path)
-        return self._model(found)
+        return self._model(found) if found else None
 
     def fetch(self) -> Path:
         hub = _hub()
@@ -146,6 +155,12 @@ class Hub:
                 raise WeightsError(f"cannot download {file} from {self.origin}: {first_line(error)}") from error
             paths.append(path)
         return self._model(paths)
+
+    def _cached(self) -> list[Path]:
+        """Its files, when all of them are here; else none."""
+        try_to_load_from_cache = _hub().try_to_load_from_cache
+        paths = [try_to_load_from_cache(self.repository, file, revision=self.revision) for file in self.files]
+        return [Path(path) for path in paths] if all(isinstance(path, str) for path in paths) else []
 
     def _model(self, paths: list[Path]) -> Path:
         return paths[0] if len(paths) == 1 else paths[0].parent
@@ -186,8 +201,11 @@ class Address:
     def checksum(self) -> str:
         return f"SHA-256 {self.digits}..."
 
+    def is_here(self) -> bool:
+        return self.path.is_file()
+
     def find(self) -> Path | None:
-        if not self.path.is_file():
+        if not self.is_here():
             return None
         _check(self.path, self.digits)
         return self.path
@@ -257,7 +275,7 @@ def _torch_cache() -> Path:
     """As torch.hub has it, without the second that importing torch takes."""
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     home = os.environ.get("TORCH_HOME") or os.path.join(cache, "torch")
-    return Path(home).expanduser() / "hub" / "checkpoints"
+    return Path(os.path.expanduser(home)) / "hub" / "checkpoints"
 
 
 def first_line(error: Exception) -> str:

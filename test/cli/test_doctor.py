@@ -18,5 +18,19 @@ def test_models_and_what_a_download_would_add_are_listed(tmp_path):
     assert "not here, 21 MB" in rows["raft-large"]
     assert "unusable" in rows["raft-small"]
     assert "damaged" in rows["raft-small"]
+    assert "Run `mambapose download raft-small` to fetch it again" in rows["raft-small"]
     last = told.rstrip().splitlines()[-1]
-    assert last.startswith("`mambapose download raft-small depth-anything-v2-small")
+    assert last.startswith("`mambapose download depth-anything-v2-small vitpose-base-simple")
+
+
+def test_a_torch_that_is_broken_is_told(tmp_path):
+    (tmp_path / "torch.py").write_text("raise OSError('libcudart.so.12: cannot open shared object file')")
+    paths = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    machine = {**os.environ, "PYTHONPATH": paths, "COLUMNS": "250"}
+    told = subprocess.run(DOCTOR, cwd="/", env=machine, capture_output=True, text=True, timeout=120, check=False)
+    assert told.returncode == 1
+    assert "Traceback" not in told.stderr
+    row = next(line for line in told.stdout.splitlines() if "libcudart.so.12" in line)
+    assert "torch" in row
+    assert "cannot be used" in row
+    assert "matplotlib" in told.stdout

@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from mambapose_ros.weights import MODELS, WeightsError, locate, registry
+from mambapose_ros.cli.main import main
+from mambapose_ros.weights import MODELS, WeightsError, advice, locate, registry
 from mambapose_ros.weights.sources import Address, Hub, Shipped
 
 CONTENT = bytes(range(256)) * 40
@@ -138,6 +139,60 @@ def test_a_model_that_is_not_here_names_the_command(tmp_path, monkeypatch):
         if not model.shipped:
             with pytest.raises(WeightsError, match=f"run `mambapose download {name}`"):
                 locate(name)
+
+
+def test_a_cache_that_cannot_be_read_is_told(unreachable, tmp_path):
+    """Too long a name is an error for root as well, who may read everything."""
+    machine = {**unreachable, "TORCH_HOME": str(tmp_path / ("x" * 300))}
+    listed = mambapose(machine, "download", "--list")
+    assert listed.returncode == 0, listed.stderr
+    assert "here: no; cannot look for raft-small on this machine" in listed.stdout
+    refused = mambapose(machine, "download", "raft-small")
+    assert refused.returncode == 1
+    assert "mambapose download: raft-small: cannot download" in refused.stderr
+    assert "File name too long" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+@pytest.fixture
+def forbidden(monkeypatch):
+    """A machine on which no cached file may be read, and nothing may be looked for."""
+
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied", "/cache")
+
+    for source in (Address, Hub):
+        for question in ("is_here", "find"):
+            monkeypatch.setattr(source, question, refuse)
+
+
+def test_a_cache_that_is_forbidden_is_told_and_does_not_stop_advice(forbidden):
+    with pytest.raises(WeightsError, match=r"raft-small.*Permission denied: '/cache'.*HF_HOME and TORCH_HOME"):
+        locate("raft-small")
+    assert "mambapose download raft-small depth-anything-v2-small vitpose-base-simple rtdetr-r18" in advice.advice(True)
+
+
+def test_advice_reads_no_model(monkeypatch, tmp_path):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    source = MODELS["raft-small"].source
+    source.path.parent.mkdir(parents=True)
+    source.path.write_bytes(b"damaged, which only reading tells")
+    assert registry.is_here("raft-small")
+    assert "raft-small " not in advice.advice(True)
+    with pytest.raises(WeightsError, match="damaged"):
+        locate("raft-small")
+
+
+def test_whatever_stops_a_download_makes_a_line_and_a_failure(monkeypatch, capsys):
+    def fail(name, offline):
+        raise ZeroDivisionError(f"of {name}")
+
+    monkeypatch.setattr("mambapose_ros.cli.download.download", fail)
+    assert main(["download", "raft-small", "posemamba-s"]) == 1
+    said = sorted(capsys.readouterr().err.splitlines())
+    assert said == [
+        f"mambapose download: {name}: ZeroDivisionError: of {name}" for name in ("posemamba-s", "raft-small")
+    ]
 
 
 def test_a_shipped_file_that_is_missing_is_an_incomplete_installation(monkeypatch):
