@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 from functools import partial
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from mambapose_ros.cli.output_file import output_file
@@ -52,13 +53,16 @@ def run(arguments: argparse.Namespace) -> int:
     from rich.progress import Progress
 
     from mambapose_ros.models.mambapose import load_mambapose
-    from mambapose_ros.training.evaluate import EVIDENCE_KINDS, evaluate, plot
+    from mambapose_ros.training.evaluate import EVIDENCE_KINDS, FEWEST_FRAMES, evaluate, plot
     from mambapose_ros.training.mocap import load_folder, select_split
     from mambapose_ros.weights import locate
 
+    if arguments.plot and find_spec("matplotlib") is None:
+        raise UserError("--plot needs matplotlib, which is not installed: pip install matplotlib, or leave --plot out")
     model = load_mambapose(locate(arguments.weights))
-    if max(arguments.windows) > model.config.window:
-        raise UserError(f"expected windows of 1 to {model.config.window} frames, got {max(arguments.windows)}")
+    for frames in arguments.windows:
+        if not FEWEST_FRAMES <= frames <= model.config.window:
+            raise UserError(f"expected windows of {FEWEST_FRAMES} to {model.config.window} frames, got {frames}")
     sequences = select_split(load_folder(arguments.data), arguments.split)
     results = {}
     with Progress() as progress:

@@ -18,7 +18,8 @@ from mambapose_ros.training.windows import DepthKind, TrainingBatch, evaluation_
 LOOKAHEADS = (0, 4, 13)
 """Frames that an answer may lie back."""
 
-_TAIL = 3  # newest frames, enough for velocity and acceleration of the newest
+FEWEST_FRAMES = 3
+"""Of a window, so that there are a velocity and an acceleration of the newest frame."""
 
 
 @dataclass(frozen=True)
@@ -46,30 +47,27 @@ def evaluate(
     *,
     kinds: Sequence[EvidenceKind] = EVIDENCE_KINDS,
     stride: int = 27,
-    device: str = "cpu",
     advance: Callable[[], None] = lambda: None,
 ) -> dict[str, dict[str, float]]:
     """Score a lifter on all windows of some sequences.
 
     Args:
-        model: in eval mode; maps evidence to a ``PoseEstimate`` as ``MambaPose`` does.
+        model: in eval mode, on the CPU; maps evidence to a ``PoseEstimate`` as ``MambaPose`` does.
         sequences: of one split.
-        frames: of a window.
+        frames: of a window, at least ``FEWEST_FRAMES``.
         kinds: the rows.
         stride: frames between windows.
-        device: to run on.
         advance: called after every batch of windows.
 
     Returns:
         Name of an evidence kind -> figure -> value. Errors are of the newest frame, the pelvis left out, and in
         millimetres (per frame, per frame^2); bone variation and coverage are shares.
     """
-    model = model.to(device)
     table = {}
     for kind in kinds:
         scores: dict[str, list[np.ndarray]] = {}
         for batch in evaluation_windows(sequences, frames, stride, kind.flow, kind.depth):
-            for name, values in _score(model, batch, device).items():
+            for name, values in _score(model, batch).items():
                 scores.setdefault(name, []).append(values)
             advance()
         table[kind.name] = {name: float(np.concatenate(values).mean()) for name, values in scores.items()}
@@ -108,14 +106,14 @@ def plot(results: dict[str, dict[str, dict[str, float]]], path: Path) -> None:
     pyplot.close(figure)
 
 
-def _score(model: nn.Module, batch: TrainingBatch, device: str) -> dict[str, np.ndarray]:
+def _score(model: nn.Module, batch: TrainingBatch) -> dict[str, np.ndarray]:
     """Figure -> value of each window."""
     with torch.inference_mode():
-        estimate = model(torch.from_numpy(batch.evidence).to(device))
-    poses, truth = estimate.positions.cpu().numpy(), batch.target
+        estimate = model(torch.from_numpy(batch.evidence))
+    poses, truth = estimate.positions.numpy(), batch.target
     newest, newest_truth = poses[:, -1, 1:], truth[:, -1, 1:]
-    limit = 1e3 * INTERVAL_90 * estimate.log_scale[:, -1, 1:].exp().cpu().numpy()
-    tail, tail_truth = poses[:, -_TAIL:, 1:], truth[:, -_TAIL:, 1:]
+    limit = 1e3 * INTERVAL_90 * estimate.log_scale[:, -1, 1:].exp().numpy()
+    tail, tail_truth = poses[:, -FEWEST_FRAMES:, 1:], truth[:, -FEWEST_FRAMES:, 1:]
     figures = {
         "mpjpe": mpjpe(newest, newest_truth),
         "n_mpjpe": n_mpjpe(newest, newest_truth),

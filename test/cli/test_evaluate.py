@@ -1,3 +1,5 @@
+import sys
+
 import pytest
 
 from mambapose_ros.cli.main import main
@@ -22,7 +24,8 @@ def test_a_file_that_cannot_be_written_is_refused_before_anything_is_scored(tmp_
     ("arguments", "expected"),
     [
         (["--data", "nowhere"], "nowhere, found none"),
-        (["--data", "nowhere", "--windows", "27", "999"], "expected windows of 1 to 243 frames, got 999"),
+        (["--data", "nowhere", "--windows", "27", "999"], "expected windows of 3 to 243 frames, got 999"),
+        (["--data", "nowhere", "--windows", "27", "2"], "expected windows of 3 to 243 frames, got 2"),
         (["--data", "nowhere", "--weights", "nowhere"], "no weights 'nowhere'"),
     ],
 )
@@ -31,3 +34,9 @@ def test_mistakes_are_answered_in_a_line(arguments, expected, capsys):
     said = capsys.readouterr().err
     assert expected in said
     assert "Traceback" not in said
+
+
+def test_a_picture_without_matplotlib_is_refused_before_anything_is_scored(monkeypatch, tmp_path, capsys):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert main(["evaluate", "--data", "nowhere", "--plot", str(tmp_path / "figures.png")]) == 1
+    assert "pip install matplotlib, or leave --plot out" in capsys.readouterr().err
