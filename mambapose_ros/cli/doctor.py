@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from mambapose_ros.version import version
 from mambapose_ros.weights import MODELS, MissingError, WeightsError, locate
 from mambapose_ros.weights.advice import advice
+from mambapose_ros.weights.sources import first_line
 
 if TYPE_CHECKING:
     from mambapose_ros.ops import ScanBackend
@@ -19,9 +20,10 @@ if TYPE_CHECKING:
 _PARTS = {
     "numpy": ("numpy", "everything"),
     "opencv-contrib-python-headless": ("cv2", "everything"),
-    "torch": ("torch", "3D"),
-    "torchvision": ("torchvision", "flow by RAFT, keypoint_rcnn"),
+    "torch": ("torch", "everything"),
+    "torchvision": ("torchvision", "flow by RAFT, depth by Depth Anything, keypoint_rcnn"),
     "transformers": ("transformers", "depth by Depth Anything, vitpose"),
+    "matplotlib": ("matplotlib", "`mambapose train`, pictures of `mambapose evaluate`"),
     "rosbags": ("rosbags", "`mambapose bag`"),
     "mediapipe": ("mediapipe", "the 2D front end that needs no download (builds exist for Python 3.10-3.12, x86-64)"),
     "ros-rclpy": ("rclpy", "the ROS nodes; `mambapose run` still works"),
@@ -44,20 +46,29 @@ def run(arguments: argparse.Namespace) -> int:
     table.add_row("ROS 2", os.environ.get("ROS_DISTRO", "not sourced"), "")
     for distribution, (module, loss) in _PARTS.items():
         table.add_row(module, _state(distribution, module), loss)
-    for backend in _scan_backends():
+    if problem := _torch_problem():
+        table.add_row("torch", "cannot be used", problem)
+    for backend in [] if problem else _scan_backends():
         state = "available" if backend.available else "not available"
         table.add_row(f"scan backend {backend.name}", state, backend.reason)
     for name in MODELS:
         table.add_row(f"model {name}", *_model_state(name))
     Console().print(table)
-    if line := advice(_gpu_is_there()):
+    if line := advice(not problem and _gpu_is_there()):
         print(line)
-    return 0 if all(util.find_spec(module) for module in ("numpy", "cv2")) else 1
+    return 1 if problem or not all(util.find_spec(module) for module in ("numpy", "cv2")) else 0
+
+
+def _torch_problem() -> str:
+    """Why torch cannot be used, in a line; empty when it can."""
+    try:
+        import torch  # noqa: F401
+    except Exception as error:  # broken installations raise errors of many kinds
+        return first_line(error)
+    return ""
 
 
 def _scan_backends() -> list[ScanBackend]:
-    if util.find_spec("torch") is None:
-        return []
     from mambapose_ros.ops import scan_backends
 
     return scan_backends()
@@ -77,8 +88,6 @@ def _model_state(name: str) -> tuple[str, str]:
 
 
 def _gpu_is_there() -> bool:
-    if util.find_spec("torch") is None:
-        return False
     import torch
 
     return torch.cuda.is_available()

@@ -37,6 +37,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"mambapose {arguments.command}: {error}", file=sys.stderr)
         return 1
+    except ImportError as error:
+        if (error.name or "").startswith("mambapose_ros"):
+            raise
+        print(
+            f"mambapose {arguments.command}: a Python package is missing or cannot be used: {error}. Install it with "
+            "pip, or `make build` in a checkout; `mambapose doctor` lists all of them",
+            file=sys.stderr,
+        )
+        return 1
     except KeyboardInterrupt:
         return 130
 

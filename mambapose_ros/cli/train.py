@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import argparse
 import os
+from importlib.util import find_spec
 from pathlib import Path
 
+from mambapose_ros.cli.pipeline_arguments import positive_count
+from mambapose_ros.errors import UserError
 from mambapose_ros.perception.device import DEVICES
 
 
@@ -21,12 +24,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--init", default="", metavar="FILE", help="weights to begin with (default: random ones)")
     parser.add_argument("--minutes", type=float, default=0.0, help="wall-clock budget; this or --steps is needed")
     parser.add_argument("--steps", type=int, default=0, help="budget of optimisation steps (see --minutes)")
-    parser.add_argument("--batch-frames", type=int, default=512, help="frames per step (%(default)s)")
+    parser.add_argument("--batch-frames", type=positive_count, default=512, help="frames per step (%(default)s)")
     parser.add_argument("--learning-rate", type=float, default=3e-3, help="at its highest (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of everything random (%(default)s)")
-    parser.add_argument("--workers", type=int, default=1, help="processes that make windows (%(default)s)")
+    parser.add_argument("--workers", type=count, default=1, help="processes that make windows (%(default)s)")
     parser.add_argument("--device", default="auto", choices=DEVICES, help="where to train (%(default)s)")
     parser.add_argument("--resume", action="store_true", help="go on with the run in OUTPUT that was stopped")
+
+
+def count(text: str) -> int:
+    """A number of 0 or more, for argparse."""
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"expected 0 or more, got {text}")
+    return number
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -37,6 +48,13 @@ def run(arguments: argparse.Namespace) -> int:
     from mambapose_ros.perception.device import resolve_device
     from mambapose_ros.training.train import TrainOptions, train
 
+    if not hasattr(torch.optim, "Muon"):
+        raise UserError(
+            f"training needs PyTorch 2.9 or newer, whose optimizer Muon it uses, got {torch.__version__}: "
+            "pip install --upgrade torch torchvision"
+        )
+    if find_spec("matplotlib") is None:
+        raise UserError("training draws its curves with matplotlib, which is not installed: pip install matplotlib")
     options = TrainOptions(
         data=arguments.data,
         output=arguments.output,

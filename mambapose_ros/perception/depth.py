@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from mambapose_ros.errors import UserError
 from mambapose_ros.types import DepthMap, Frame
 from mambapose_ros.weights import WeightsError, locate
 from mambapose_ros.weights.transformers_folder import Architecture
@@ -186,6 +187,7 @@ _DEPTH_ANYTHING = Architecture("Depth Anything V2", "depth_anything", "depth-any
 
 
 def _load_network(folder: Path) -> Any:
+    import torchvision  # noqa: F401  # or the first image would tell that it is missing
     from transformers import AutoModelForDepthEstimation
 
     return _DEPTH_ANYTHING.load_network(AutoModelForDepthEstimation, folder)
@@ -233,8 +235,14 @@ def make_depth(name: str, device: str = "cpu", weights: str = "", side: int = 0)
 
     Raises:
         ValueError: for another name, or another side than a multiple of 14.
-        WeightsError: when the weights are not on this machine, or are not that network's.
+        UserError: when the weights are not on this machine, or are not that network's, or a library is missing.
     """
     if name not in DEPTHS:
         raise ValueError(f"expected depth to be one of {', '.join(DEPTHS)}, got {name!r}")
-    return DEPTHS[name](name, device, weights, side)
+    try:
+        return DEPTHS[name](name, device, weights, side)
+    except ImportError as error:
+        raise UserError(
+            f"depth {name!r} cannot run here: {error}. Install it with pip, or `make build` in a checkout; off and "
+            "sensor remain"
+        ) from error

@@ -1,5 +1,6 @@
 import json
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mambapose_ros.errors import UserError
 from mambapose_ros.geometry import Camera
 from mambapose_ros.perception.depth import DEPTHS, DepthAnything, Preparation, SensorDepth, make_depth
 from mambapose_ros.types import Frame
@@ -232,6 +234,13 @@ def test_relative_weights_do_not_pass_for_metres(relative, metric):
         make_depth("depth_anything_v2_metric_outdoor_small", weights=str(relative))
     with pytest.raises(WeightsError, match="give metric depth"):
         make_depth("depth_anything_v2_small", weights=str(metric))
+
+
+@pytest.mark.parametrize("library", ["transformers", "torchvision"])
+def test_a_missing_library_is_told_before_the_first_image(relative, monkeypatch, library):
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(UserError, match=f"depth_anything_v2_small.*{library}.*off and sensor remain"):
+        make_depth("depth_anything_v2_small", weights=str(relative))
 
 
 def test_other_sides_than_whole_patches_are_refused(relative):
