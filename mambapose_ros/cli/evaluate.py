@@ -38,7 +38,7 @@ COLUMNS = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("--data", required=True, help="folder of .npz motion capture")
+    parser.add_argument("--data", required=True, help="folder of motion capture, see `mambapose train --help`")
     parser.add_argument("--split", default="val", help="which of its splits (%(default)s)")
     parser.add_argument("--weights", default="mambapose-xs", help="name, or file of `mambapose train` (%(default)s)")
     parser.add_argument("--json", type=output_file, metavar="FILE", help="file for the figures")

@@ -2,6 +2,11 @@
 
 Writes OUTPUT/mambapose.safetensors, and while it runs OUTPUT/checkpoint.pt and curves.csv; at the end curves.png.
 `torchrun --nproc-per-node N $(which mambapose) train ...` uses several GPUs or, with `--device cpu`, cores.
+
+DATA holds .npz files, which tell the splits of their sequences, or .bvh files, or both. BVH files may lie in folders; that
+right below DATA names the subject, and every fifth subject from the second on, in the order of names, is kept for
+`mambapose evaluate` (split "val"). Their unit (metres, centimetres, millimetres, inches, CMU's) and vertical axis (y
+or z) are told from the people in them, so all of DATA must have the same.
 """
 
 from __future__ import annotations
@@ -18,7 +23,7 @@ from mambapose_ros.perception.device import DEVICES
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("--data", required=True, help="folder of .npz motion capture")
+    parser.add_argument("--data", required=True, metavar="DATA", help="folder of motion capture, .npz or .bvh")
     parser.add_argument("--output", required=True, help="folder for weights, checkpoint and curves")
     parser.add_argument("--size", default="XS", help="XS for CPUs, S for GPUs (%(default)s)")
     parser.add_argument("--init", default="", metavar="FILE", help="weights to begin with (default: random ones)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -31,7 +32,10 @@ _ALIASES = {
 _NECK, _HEAD = ("neck", "neck1", "lowerneck"), ("head",)
 _HEAD_BELOW_VERTEX_M = 0.09
 _NECK_FORWARD_M = 0.06
-_PLAUSIBLE_THIGH_M = (0.1, 0.8)
+_UNITS_M = (1.0, 0.0254 / 0.45, 0.0254, 0.01, 0.001)  # the second is that of CMU's files, as they were converted to BVH
+_THIGH_M = 0.42
+_ADULT_THIGH_M = (0.28, 0.63)  # wide enough that there is no gap between inches and CMU's unit
+_POSSIBLE_THIGH_M = (0.1, 0.8)  # of children too
 
 
 @dataclass(frozen=True)
@@ -82,65 +86,137 @@ class Bvh:
         return Bvh(self.nodes, np.zeros_like(self.motion[:1]), self.fps).positions_and_rotations()[0][0]
 
 
-def load_bvh_folder(
-    folder: str | Path, metres_per_unit: float, up: str, val_subjects: Collection[str] = ()
-) -> list[Sequence]:
-    """All BVH files of a folder and the folders in it.
+@dataclass(frozen=True)
+class Convention:
+    """What BVH files do not tell.
 
-    The folder that a file lies in names its subject.
+    Attributes:
+        metres_per_unit: 0.01 when lengths are centimetres.
+        up: "y" or "z", the vertical axis.
+    """
+
+    metres_per_unit: float
+    up: str
+
+
+@dataclass(frozen=True)
+class Landmarks:
+    """What is needed of a file, in its units and axes.
+
+    Attributes:
+        path: of the file.
+        subject: who moves.
+        fps: frames per second.
+        limbs: (N, 17, 3) float32, those of the package's joints that are nodes of the file; NaN = the others.
+        neck, vertex: (N, 3) float32 base of the neck, end of the head's bone.
+        head_up, head_forward: (N, 3) float32 unit vectors along the head's bone and the face.
+    """
+
+    path: Path
+    subject: str
+    fps: float
+    limbs: np.ndarray
+    neck: np.ndarray
+    vertex: np.ndarray
+    head_up: np.ndarray
+    head_forward: np.ndarray
+
+    @property
+    def thigh(self) -> float:
+        """Length, in the file's units."""
+        return float(np.linalg.norm(self.limbs[0, JOINT_INDEX["right_knee"]] - self.limbs[0, JOINT_INDEX["right_hip"]]))
+
+    @property
+    def upright(self) -> np.ndarray:
+        """(3,) mean direction from the ankles to the neck; as long as it is constant, at most 1."""
+        ankles = self.limbs[:, [JOINT_INDEX["left_ankle"], JOINT_INDEX["right_ankle"]]].mean(axis=1)
+        return unit(self.neck - ankles).mean(axis=0)
+
+    def to_sequence(self, convention: Convention, split: str) -> Sequence:
+        """Joints in the package's order, metres, z up.
+
+        The pelvis is the middle of the hips, the thorax the base of the neck, the spine halfway between; the head lies
+        9 cm under the end of the head's bone, the neck 6 cm in front of the line between.
+
+        Raises:
+            MocapError: when it is no person's size.
+        """
+        scale = convention.metres_per_unit
+        if not _POSSIBLE_THIGH_M[0] < scale * self.thigh < _POSSIBLE_THIGH_M[1]:
+            raise MocapError(
+                f"{self.path}: expected a person, but the thigh is {scale * self.thigh:.3g} m long with {scale:g} "
+                "metres per unit, as most files have it; put files of another unit into a data folder of their own"
+            )
+        joints = self.limbs * scale
+        thorax, vertex = self.neck * scale, self.vertex * scale
+        joints[:, 0] = 0.5 * (joints[:, JOINT_INDEX["right_hip"]] + joints[:, JOINT_INDEX["left_hip"]])
+        joints[:, JOINT_INDEX["thorax"]] = thorax
+        joints[:, JOINT_INDEX["spine"]] = 0.5 * (joints[:, 0] + thorax)
+        joints[:, JOINT_INDEX["head"]] = vertex - _HEAD_BELOW_VERTEX_M * self.head_up
+        between = 0.55 * thorax + 0.45 * joints[:, JOINT_INDEX["head"]]
+        joints[:, JOINT_INDEX["neck"]] = between + _NECK_FORWARD_M * self.head_forward
+        axes = UP_AXES[convention.up].T.astype(np.float32)
+        return Sequence(self.path.stem, self.subject, split, self.fps, joints @ axes, self.head_forward @ axes)
+
+
+def load_bvh_files(paths: Collection[Path], folder: Path) -> list[Sequence]:
+    """Read files of one unit and one vertical axis, which are told from the people in them.
+
+    The folder right below ``folder`` that a file lies in names its subject; every fifth subject, from the second on in
+    the order of names, is "val", the others are "train".
 
     Args:
-        folder: to search.
-        metres_per_unit: BVH files do not tell their unit; 0.01 when they are in centimetres.
-        up: "y" or "z", the files' vertical axis.
-        val_subjects: subjects to validate on; the others are for training.
+        paths: of the files, at least one.
+        folder: that all of them lie in, or in folders of.
 
     Raises:
-        MocapError: as ``load_bvh``, when there are no files, and when a subject of ``val_subjects`` is not there.
+        MocapError: when one cannot be read, lacks joints, or is no person's size in the unit of the others; when no
+            usual unit makes them people, or they stand along another axis than y or z.
     """
-    paths = sorted(Path(folder).rglob("*.bvh"))
-    subjects = {path.parent.name for path in paths}
-    if not paths or not subjects.issuperset(val_subjects):
-        raise MocapError(
-            f"expected .bvh files of the subjects {sorted(val_subjects)} in {folder}, found {len(paths)} files of "
-            f"{sorted(subjects)}; a subject is the folder that its files lie in"
-        )
+    found = [read_landmarks(path, _subject(path, folder)) for path in paths]
+    convention = _find_convention(found, folder)
+    validation = set(sorted({landmarks.subject for landmarks in found})[1::5])
     return [
-        load_bvh(path, metres_per_unit, up, "val" if path.parent.name in val_subjects else "train") for path in paths
+        landmarks.to_sequence(convention, "val" if landmarks.subject in validation else "train") for landmarks in found
     ]
 
 
-def load_bvh(path: str | Path, metres_per_unit: float, up: str, split: str = "train") -> Sequence:
-    """Read one file as joints in the package's order.
+def _find_convention(people: Collection[Landmarks], folder: Path) -> Convention:
+    """The unit and the vertical axis, given that most people are adults and most of the time upright."""
+    thigh = float(np.median([landmarks.thigh for landmarks in people]))
+    metres_per_unit = min(_UNITS_M, key=lambda metres: abs(math.log(max(metres * thigh, 1e-9) / _THIGH_M)))
+    if not _ADULT_THIGH_M[0] < metres_per_unit * thigh < _ADULT_THIGH_M[1]:
+        raise MocapError(
+            f"{folder}: expected BVH files in metres, centimetres, millimetres, inches or the unit of CMU's, got "
+            f"thighs of {thigh:.3g} units, which are no adult's in any; scale the files to centimetres"
+        )
+    upright = np.mean([landmarks.upright for landmarks in people], axis=0)
+    axis = int(np.argmax(np.abs(upright)))
+    if axis == 0 or upright[axis] < 0.0:
+        raise MocapError(
+            f"{folder}: expected BVH files whose y or z axis points up, got people whose mean direction from ankles to "
+            f"neck is {upright.round(2).tolist()}; turn the files"
+        )
+    return Convention(metres_per_unit, "xyz"[axis])
 
-    Limb joints are nodes of the file. The pelvis is the middle of the hips, the thorax the base of the neck, the spine
-    halfway between; the head lies 9 cm under the end of the head's bone, the neck 6 cm in front of the line between.
 
-    Args:
-        path: of the file.
-        metres_per_unit, up: as of ``load_bvh_folder``.
-        split: that the sequence belongs to.
+def read_landmarks(path: Path, subject: str) -> Landmarks:
+    """What is needed of one file.
 
     Raises:
-        MocapError: when the file cannot be read, lacks joints, or is no person's size in the given unit.
+        MocapError: when it cannot be read, or lacks joints.
     """
-    path = Path(path)
-    if up not in UP_AXES:
-        raise MocapError(f"expected the up axis to be one of {sorted(UP_AXES)}, got {up!r}")
     try:
         bvh = parse_bvh(path.read_text(encoding="utf-8", errors="replace"))
-        joints, head_forward = _to_h36m(bvh, metres_per_unit)
+        return _landmarks(path, subject, bvh)
     except (OSError, ValueError) as error:
         raise MocapError(f"cannot use {path}: {error}") from error
-    axes = UP_AXES[up].T
-    return Sequence(
-        path.stem,
-        path.resolve().parent.name,
-        split,
-        bvh.fps,
-        (joints @ axes).astype(np.float32),
-        (head_forward @ axes).astype(np.float32),
-    )
+
+
+def _subject(path: Path, folder: Path) -> str:
+    """Who moves: the folder right below the data folder, or the data folder itself."""
+    below = path.relative_to(folder).parts
+    return below[0] if len(below) > 1 else folder.resolve().name
 
 
 def parse_bvh(text: str) -> Bvh:
@@ -210,32 +286,25 @@ def _local_transform(node: Node, values: np.ndarray) -> tuple[np.ndarray, np.nda
     return offset, rotation
 
 
-def _to_h36m(bvh: Bvh, metres_per_unit: float) -> tuple[np.ndarray, np.ndarray]:
-    """Joints (N, 17, 3) metres and the direction of the face (N, 3), in the file's axes."""
+def _landmarks(path: Path, subject: str, bvh: Bvh) -> Landmarks:
     limbs, neck, head, vertex = _find_joints(bvh.nodes)
     positions, rotations = bvh.positions_and_rotations()
-    positions = positions * metres_per_unit
-    joints = np.empty((len(positions), NUM_JOINTS, 3))
+    joints = np.full((len(positions), NUM_JOINTS, 3), np.nan, dtype=np.float32)
     for joint, node in limbs.items():
         joints[:, joint] = positions[:, node]
-    right_hip, left_hip = JOINT_INDEX["right_hip"], JOINT_INDEX["left_hip"]
-    thigh = np.linalg.norm(joints[0, JOINT_INDEX["right_knee"]] - joints[0, right_hip])
-    if not _PLAUSIBLE_THIGH_M[0] < thigh < _PLAUSIBLE_THIGH_M[1]:
-        raise ValueError(
-            f"expected a person, but the thigh is {thigh:.3g} m long with {metres_per_unit:g} metres per unit; "
-            "give the file's unit, e.g. 0.01 for centimetres or 0.0254 for inches"
-        )
     rest = bvh.rest()
-    forward = np.cross(rest[limbs[left_hip]] - rest[limbs[right_hip]], rest[neck] - rest[limbs[right_hip]])
-    head_forward = unit(rotations[:, head] @ unit(forward))
-    upward = unit(positions[:, vertex] - positions[:, head])
-    joints[:, 0] = 0.5 * (joints[:, right_hip] + joints[:, left_hip])
-    joints[:, JOINT_INDEX["thorax"]] = positions[:, neck]
-    joints[:, JOINT_INDEX["spine"]] = 0.5 * (joints[:, 0] + positions[:, neck])
-    joints[:, JOINT_INDEX["head"]] = positions[:, vertex] - _HEAD_BELOW_VERTEX_M * upward
-    between = 0.55 * positions[:, neck] + 0.45 * joints[:, JOINT_INDEX["head"]]
-    joints[:, JOINT_INDEX["neck"]] = between + _NECK_FORWARD_M * head_forward
-    return joints, head_forward
+    right_hip = rest[limbs[JOINT_INDEX["right_hip"]]]
+    forward = np.cross(rest[limbs[JOINT_INDEX["left_hip"]]] - right_hip, rest[neck] - right_hip)
+    return Landmarks(
+        path,
+        subject,
+        bvh.fps,
+        joints,
+        neck=positions[:, neck].astype(np.float32),
+        vertex=positions[:, vertex].astype(np.float32),
+        head_up=unit(positions[:, vertex] - positions[:, head]).astype(np.float32),
+        head_forward=unit(rotations[:, head] @ unit(forward)).astype(np.float32),
+    )
 
 
 def _find_joints(nodes: tuple[Node, ...]) -> tuple[dict[int, int], int, int, int]:

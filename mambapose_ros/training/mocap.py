@@ -1,4 +1,4 @@
-"""Motion capture as sequences of joints, from .npz files; and their split by subject."""
+"""Motion capture as sequences of joints, from the files of a folder; and their split by subject."""
 
 from __future__ import annotations
 
@@ -77,10 +77,11 @@ def _entries(path: str | Path, content: dict[str, np.ndarray], index: Any) -> It
         if content[name].shape != shape:
             raise MocapError(f"{path}: expected {name} to have shape {shape}, got {content[name].shape}")
     starts, ends = content["start"], content["start"] + content["length"]
-    if not len(index) == len(starts) == len(ends) or starts.min() < 0 or ends.max() > frames:
+    if not 0 < len(index) == len(starts) == len(ends) or starts.min() < 0 or ends.max() > frames:
         raise MocapError(
-            f"{path}: expected start, length and index of the same number of sequences inside {frames} frames, got "
-            f"{len(starts)}, {len(ends)} and {len(index)}, up to frame {ends.max()}; the file is cut or mixed up"
+            f"{path}: expected start, length and index of the same number of sequences, at least one, inside {frames} "
+            f"frames, got {len(starts)}, {len(ends)} and {len(index)}, up to frame {ends.max(initial=0)}; the file is "
+            "cut or mixed up"
         )
     return zip(index, starts.tolist(), ends.tolist(), strict=True)
 
@@ -97,17 +98,25 @@ def _sequence(path: str | Path, content: dict[str, np.ndarray], entry: Any, star
 
 
 def load_folder(folder: str | Path) -> list[Sequence]:
-    """All sequences of all .npz files of a folder, by file name.
+    """All sequences of all .npz files of a folder, and of all BVH files of it and the folders in it, by file name.
+
+    An .npz file tells the splits of its sequences; what splits BVH files, ``load_bvh_files`` says.
 
     Raises:
         MocapError: when there is none, when one cannot be read, or when a subject is in two splits.
     """
-    paths = sorted(Path(folder).glob("*.npz"))
-    if not paths:
+    from mambapose_ros.training.bvh import load_bvh_files  # it makes sequences, so it imports this module
+
+    folder = Path(folder)
+    arrays = sorted(folder.glob("*.npz"))
+    recordings = sorted(path for path in folder.rglob("*") if path.suffix.lower() == ".bvh")
+    if not arrays and not recordings:
         raise MocapError(
-            f"expected .npz files of motion capture in {folder}, found none; give the folder that has them"
+            f"expected .npz or .bvh files of motion capture in {folder}, found none; give the folder that has them"
         )
-    sequences = [sequence for path in paths for sequence in load_npz(path)]
+    sequences = [sequence for path in arrays for sequence in load_npz(path)]
+    if recordings:
+        sequences += load_bvh_files(recordings, folder)
     splits: dict[str, str] = {}
     for sequence in sequences:
         if splits.setdefault(sequence.subject, sequence.split) != sequence.split:
@@ -127,5 +136,9 @@ def select_split(sequences: Iterable[Sequence], split: str) -> list[Sequence]:
     sequences = list(sequences)
     chosen = [sequence for sequence in sequences if sequence.split == split]
     if not chosen:
-        raise MocapError(f"expected sequences of split {split!r}, there are {sorted({s.split for s in sequences})}")
+        raise MocapError(
+            f"expected sequences of split {split!r}, there are {sorted({s.split for s in sequences})} of "
+            f"{len({s.subject for s in sequences})} subjects; BVH files are validated on from two subjects on, which "
+            "have a folder each"
+        )
     return chosen

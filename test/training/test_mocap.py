@@ -42,6 +42,7 @@ def test_reads_sequences(tmp_path):
         ({"length": np.array([3, 5])}, "inside 7 frames"),
         ({"start": np.array([0])}, "same number"),
         ({"index": "no json"}, "JSONDecodeError"),
+        ({"index": "[]", "start": np.array([], int), "length": np.array([], int)}, "at least one, inside 7 frames"),
         ({"index": json.dumps([{"name": "one"}, {}])}, "name, subject and split"),
         ({"root": np.full((7, 3), np.nan)}, "finite"),
     ],
