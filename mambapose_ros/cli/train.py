@@ -3,8 +3,8 @@
 Writes OUTPUT/mambapose.safetensors, and while it runs OUTPUT/checkpoint.pt and curves.csv; at the end curves.png.
 `torchrun --nproc-per-node N $(which mambapose) train ...` uses several GPUs or, with `--device cpu`, cores.
 
-DATA holds .npz files, which tell the splits of their sequences, or .bvh files, or both. BVH files may lie in folders; that
-right below DATA names the subject, and every fifth subject from the second on, in the order of names, is kept for
+DATA holds .npz files, which tell the splits of their sequences, or .bvh files, or both. BVH files may lie in folders;
+that right below DATA names the subject, and every fifth subject from the second on, in the order of names, is kept for
 `mambapose evaluate` (split "val"). Their unit (metres, centimetres, millimetres, inches, CMU's) and vertical axis (y
 or z) are told from the people in them, so all of DATA must have the same.
 """

@@ -177,7 +177,7 @@ def test_the_vertical_axis_is_told_from_most_people(write, tmp_path):
     np.testing.assert_allclose(lies.joints[0, upward] - lies.joints[0, 0], [0, 0.55, 0], atol=1e-5)
 
 
-@pytest.mark.parametrize(("turn", "told"), [(180.0, r"0\.0, -1\.0, "), (-90.0, r"0\.0, -0\.0, -1\.0")])
+@pytest.mark.parametrize(("turn", "told"), [(180.0, r"0\.0, -1\.0, "), (-90.0, r"0\.0, -?0\.0, -1\.0")])
 def test_people_who_stand_upside_down_are_refused(load, turn, told):
     with pytest.raises(MocapError, match=rf"y or z axis points up.*{told}"):
         load(bvh(Hips=turn))
@@ -202,22 +202,15 @@ def test_arrays_and_bvh_files_of_a_folder_are_read_together(write, tmp_path, wal
     assert found == [("walker", "val", 30.0), ("someone", "train", pytest.approx(80.0))]
 
 
-def test_the_commands_take_bvh_files(write, tmp_path, monkeypatch, capsys):
+def test_the_commands_take_bvh_files(write, tmp_path, monkeypatch):
     monkeypatch.setattr(calibration, "_STRIDE", 20_000)
     for subject in ("ann", "bob"):
         write(bvh(frames=20), f"data/{subject}/one.bvh")
     data, out = str(tmp_path / "data"), tmp_path / "out"
     assert main(["train", "--data", data, "--output", str(out), "--steps", "1", "--batch-frames", "81"]) == 0
-    weights = [
-        "--weights",
-        str(out / "mambapose.safetensors"),
-        "--windows",
-        "9",
-        "--json",
-        str(tmp_path / "scores.json"),
-    ]
-    assert main(["evaluate", "--data", data, *weights]) == 0
-    scores = json.loads((tmp_path / "scores.json").read_text())["windows"]["9"]
+    weights, figures = str(out / "mambapose.safetensors"), tmp_path / "figures.json"
+    assert main(["evaluate", "--data", data, "--weights", weights, "--windows", "9", "--json", str(figures)]) == 0
+    scores = json.loads(figures.read_text())["windows"]["9"]
     assert all(np.isfinite(value) for row in scores.values() for value in row.values())
 
 
