@@ -147,7 +147,10 @@ def decode_compressed(data: Buffer, image_format: str = "") -> np.ndarray:
     import cv2
 
     encoded = np.frombuffer(data, dtype=np.uint8)
-    image = cv2.imdecode(encoded, cv2.IMREAD_COLOR) if encoded.size else None
+    try:
+        image = cv2.imdecode(encoded, cv2.IMREAD_COLOR) if encoded.size else None
+    except cv2.error:  # a header that promises more pixels than OpenCV is willing to read
+        image = None
     if image is None:
         raise ImageError(
             "undecodable compressed image",

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 DEFAULT_RATE = 30.0
 """Frames per second of a source that does not say."""
 
+_ROUNDING_NS = 1e6
+
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 
 
@@ -97,7 +99,7 @@ def open_source(spec: str, options: SourceOptions | None = None) -> Source:
     options = options or SourceOptions()
     if spec == "synthetic" or spec.startswith("synthetic:"):
         return SyntheticSource(spec.partition(":")[2] or "walk", options)
-    if spec.isdigit():
+    if spec.isdecimal():
         return WebcamSource(int(spec), options)
     path = Path(spec).expanduser()
     if spec and path.is_dir():
@@ -110,7 +112,7 @@ def open_source(spec: str, options: SourceOptions | None = None) -> Source:
 
 
 class VideoSource:
-    """A video file, as OpenCV's FFmpeg reads it."""
+    """A video file, as OpenCV's FFmpeg reads it; stamps are the file's, beginning at 0."""
 
     live = False
 
@@ -125,19 +127,20 @@ class VideoSource:
         if not readable:
             raise SourceError(f"cannot read a frame of {path}: expected a video file that FFmpeg can decode")
         # Containers without a frame rate report 0, or the clock rate of the stream.
-        self.rate = rate if 1.0 <= rate <= 240.0 else DEFAULT_RATE
+        self.rate = rate if 0.0 < rate <= 240.0 else DEFAULT_RATE
 
     def __iter__(self) -> Iterator[SourceFrame]:
         import cv2
 
         capture = cv2.VideoCapture(str(self._path))
         try:
-            index = 0
+            index, stamp_ns = 0, -1
             while True:
                 there, image = capture.read()
                 if not there:
                     break
-                yield _picture_frame(image, _stamp(index, self.rate), self._options)
+                stamp_ns = _video_stamp(index, self.rate, capture.get(cv2.CAP_PROP_POS_MSEC), stamp_ns)
+                yield _picture_frame(image, stamp_ns, self._options)
                 index += 1
             # The count is the container's claim, and often a few frames off.
             expected = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
@@ -159,7 +162,10 @@ class WebcamSource:
         import cv2
 
         self._options = options
-        self._capture = cv2.VideoCapture(index)
+        try:
+            self._capture = cv2.VideoCapture(index)
+        except cv2.error as error:
+            raise SourceError(f"no webcam {index}: expected a small number, as of /dev/video0") from error
         for prop, value in (
             (cv2.CAP_PROP_FRAME_WIDTH, options.width),
             (cv2.CAP_PROP_FRAME_HEIGHT, options.height),
@@ -203,7 +209,10 @@ class PictureSource:
 
         shape: tuple[int, ...] = ()
         for index, path in enumerate(self._paths):
-            image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+            try:
+                image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+            except cv2.error:  # a header that promises more pixels than OpenCV is willing to read
+                image = None
             if image is None:
                 raise SourceError(f"cannot decode {path}: expected a picture")
             shape = shape or image.shape
@@ -279,6 +288,22 @@ def fit_camera(camera: Camera | None, width: int, height: int) -> Camera:
 
 def _stamp(index: int, rate: float) -> int:
     return round(index * 1e9 / rate)
+
+
+def _video_stamp(index: int, rate: float, shown_ms: float, last_ns: int) -> int:
+    """When a frame of a video is shown, nanoseconds, later than the frame before.
+
+    Args:
+        index: of the frame.
+        rate: frames per second that the file claims.
+        shown_ms: the frame's time in the file.
+        last_ns: stamp of the frame before.
+    """
+    steady = _stamp(index, rate)
+    # Files that count in milliseconds round the times of a steady rate.
+    shown = steady if abs(1e6 * shown_ms - steady) <= _ROUNDING_NS else round(1e6 * shown_ms)
+    # A file without times has zeros; one with broken times goes on at its rate.
+    return next(stamp for stamp in (shown, steady, last_ns + _stamp(1, rate)) if stamp > last_ns)
 
 
 def _picture_frame(bgr: np.ndarray, stamp_ns: int, options: SourceOptions) -> SourceFrame:

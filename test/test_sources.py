@@ -1,11 +1,13 @@
 import itertools
+import struct
+import zlib
 
 import cv2
 import numpy as np
 import pytest
 
 from mambapose_ros.geometry import Camera
-from mambapose_ros.sources import SourceError, SourceOptions, fit_camera, open_source
+from mambapose_ros.sources import SourceError, SourceOptions, _video_stamp, fit_camera, open_source
 
 COLORS = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (0, 255, 255)]  # RGB
 
@@ -46,6 +48,68 @@ def test_video_keeps_its_own_rate_and_can_be_read_again(video):
             np.testing.assert_allclose(frame.image.mean(axis=(0, 1)), color, atol=12)  # the codec is lossy
 
 
+def write_video(path, rate: float, frames: int = 5) -> None:
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), rate, (64, 48))
+    for i in range(frames):
+        writer.write(np.full((48, 64, 3), 40 * i, np.uint8))
+    writer.release()
+
+
+def stamps_ms(path) -> list[float]:
+    return [source_frame.frame.stamp_ns * 1e-6 for source_frame in open_source(str(path))]
+
+
+def retime(path, durations_ms: list[int]) -> None:
+    """Give the frames of an MP4 file of 25 frames per second other durations.
+
+    They are in the table "stts", the deepest of nested boxes, each of which begins with its size; nothing lies behind
+    them that a place in the file refers to.
+    """
+    content = bytearray(path.read_bytes())
+    ticks_per_ms = int.from_bytes(content[(at := content.index(b"mdhd") + 16) : at + 4], "big") / 1000
+    at = content.index(b"stts")
+    size = int.from_bytes(content[at - 4 : at], "big")
+    entries = b"".join(struct.pack(">II", 1, round(ms * ticks_per_ms)) for ms in durations_ms)
+    table = b"stts" + bytes(4) + struct.pack(">I", len(durations_ms)) + entries
+    content[at : at - 4 + size] = table
+    for name in (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stts"):
+        start = content.index(name) - 4
+        longer = int.from_bytes(content[start : start + 4], "big") + 4 + len(table) - size
+        content[start : start + 4] = longer.to_bytes(4, "big")
+    path.write_bytes(content)
+
+
+def test_a_time_lapse_has_its_own_times(tmp_path):
+    write_video(tmp_path / "slow.mp4", 0.5)
+    assert open_source(str(tmp_path / "slow.mp4")).rate == 0.5
+    assert stamps_ms(tmp_path / "slow.mp4") == [0.0, 2000.0, 4000.0, 6000.0, 8000.0]
+
+
+def test_frames_of_unequal_duration_have_the_times_of_the_file(tmp_path):
+    write_video(path := tmp_path / "phone.mp4", 25.0)
+    retime(path, [40, 30, 20, 70, 40])  # together what they were
+    assert stamps_ms(path) == pytest.approx([0.0, 40.0, 70.0, 90.0, 160.0], abs=0.05)
+
+
+@pytest.mark.parametrize("rate", [30.0, 29.97])
+def test_times_that_are_rounded_to_milliseconds_are_those_of_the_rate(tmp_path, rate):
+    write_video(path := tmp_path / "rounded.mkv", rate, frames=50)
+    frames = [source_frame.frame for source_frame in open_source(str(path))]
+    assert [frame.stamp_ns for frame in frames] == [round(i * 1e9 / rate) for i in range(50)]
+
+
+def test_stamps_increase_where_the_times_of_a_file_do_not():
+    shown = [0.0, 100.0, 90.0, 0.0, 400.0]
+    stamps = [-1]
+    for index, ms in enumerate(shown):
+        stamps.append(_video_stamp(index, 25.0, ms, stamps[-1]))
+    assert stamps[1:] == [ms * 10**6 for ms in (0, 100, 140, 180, 400)]
+    without_times = [0]
+    for index in range(1, 4):
+        without_times.append(_video_stamp(index, 30.0, 0.0, without_times[-1]))
+    assert without_times == [0, 33333333, 66666667, 100000000]
+
+
 def test_synthetic_frames_carry_their_truth():
     options = SourceOptions(rate=20.0, width=160, height=120, people=2, seed=3, frame_id="cam")
     source = open_source("synthetic:wave", options)
@@ -66,6 +130,8 @@ def test_synthetic_frames_carry_their_truth():
         ("nowhere.mp4", "expected a video file"),
         ("synthetic:fly", "walk"),
         ("63", "webcam 63"),
+        ("99999999999", "no webcam 99999999999: expected a small number"),
+        ("²", "expected a video file"),
     ],
 )
 def test_sources_that_do_not_exist_are_refused(spec, expected):
@@ -89,6 +155,14 @@ def test_a_broken_picture_is_named(pictures):
     (pictures / "002.png").write_bytes(b"broken")
     with pytest.raises(SourceError, match=r"002\.png"):
         list(open_source(str(pictures)))
+
+
+def test_a_picture_too_large_to_decode_is_named(tmp_path):
+    header = b"IHDR" + struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    checksum = struct.pack(">I", zlib.crc32(header))
+    (tmp_path / "huge.png").write_bytes(b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + checksum)
+    with pytest.raises(SourceError, match=r"cannot decode .*huge\.png"):
+        list(open_source(str(tmp_path)))
 
 
 def test_cameras_are_scaled_to_images_of_the_same_shape_only():
