@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Protocol
 
 from mambapose_ros.errors import UserError
 from mambapose_ros.types import Frame, PersonKeypoints
@@ -36,7 +36,7 @@ DETECTORS: Mapping[str, str] = MappingProxyType(
         "vitpose": "mambapose_ros.perception.keypoints.vitpose:VitPoseDetector",
         "keypoint_rcnn": "mambapose_ros.perception.keypoints.keypoint_rcnn:KeypointRCNNDetector",
         "external": "mambapose_ros.perception.keypoints.external:ExternalKeypoints",
-        "ground_truth": "mambapose_ros.perception.keypoints.ground_truth:GroundTruthKeypoints",
+        "ground_truth": "mambapose_ros.perception.keypoints.external:ExternalKeypoints",
     }
 )
 
@@ -55,7 +55,6 @@ def make_detector(
     device: str = "cpu",
     weights: str = "",
     finder_weights: str = "",
-    **options: Any,
 ) -> KeypointDetector:
     """The front end of that name. Never downloads.
 
@@ -66,7 +65,6 @@ def make_detector(
         weights: of vitpose a name of the registry or a folder, of keypoint_rcnn a name or a file; empty = what
             ``mambapose download`` fetched. Of no meaning to the others.
         finder_weights: of the network that finds people for vitpose, likewise.
-        options: further arguments of the front end's class.
 
     Raises:
         ValueError: for an unknown name, or ``max_people`` below 1.
@@ -81,7 +79,7 @@ def make_detector(
     module, _, attribute = DETECTORS[name].partition(":")
     try:
         factory: Callable[..., KeypointDetector] = getattr(import_module(module), attribute)
-        return factory(max_people=max_people, device=device, **chosen, **options)
+        return factory(max_people=max_people, device=device, **chosen)
     except ImportError as error:
         reason = f"detector {name!r} cannot run here: {error}."
         if name == "mediapipe":

@@ -6,7 +6,7 @@ import torch
 
 from mambapose_ros.geometry import Camera
 from mambapose_ros.perception.keypoints import DetectorUnavailable, make_detector
-from mambapose_ros.perception.keypoints.keypoint_rcnn import people_of
+from mambapose_ros.perception.keypoints.keypoint_rcnn import KeypointRCNNDetector, people_of
 from mambapose_ros.skeleton import COCO_NAMES, COCO_TO_H36M, JOINT_INDEX
 from mambapose_ros.types import Frame
 
@@ -30,7 +30,7 @@ def network(tmp_path_factory):
 
 def test_people_are_those_of_torchvision_as_human36m_joints(network):
     model, path = network
-    detector = make_detector("keypoint_rcnn", max_people=2, weights=str(path), shorter_side=96)
+    detector = KeypointRCNNDetector(max_people=2, weights=str(path), shorter_side=96)
     with torch.inference_mode():
         (expected,) = model([torch.from_numpy(IMAGE).permute(2, 0, 1) / 255.0])
     people = detector(FRAME)
