@@ -1,10 +1,10 @@
 import itertools
 import struct
-import zlib
 
 import cv2
 import numpy as np
 import pytest
+from huge_picture import huge_png
 
 from mambapose_ros.geometry import Camera
 from mambapose_ros.sources import SourceError, SourceOptions, _video_stamp, fit_camera, open_source
@@ -158,9 +158,7 @@ def test_a_broken_picture_is_named(pictures):
 
 
 def test_a_picture_too_large_to_decode_is_named(tmp_path):
-    header = b"IHDR" + struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
-    checksum = struct.pack(">I", zlib.crc32(header))
-    (tmp_path / "huge.png").write_bytes(b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + checksum)
+    (tmp_path / "huge.png").write_bytes(huge_png())
     with pytest.raises(SourceError, match=r"cannot decode .*huge\.png"):
         list(open_source(str(tmp_path)))
 
