@@ -42,8 +42,8 @@ class DepthNode(StageNode):
     The map may be smaller than the image; it shows all of it.
     """
 
-    def __init__(self) -> None:
-        super().__init__("depth_node", PARAMETERS, "depth")
+    def __init__(self, **node_arguments: Any) -> None:
+        super().__init__("depth_node", PARAMETERS, "depth", **node_arguments)
         self._output = self.create_output(Image, depth_topic(self.parameters["depth"]), qos.RESULT_OUTPUT)
 
     @property

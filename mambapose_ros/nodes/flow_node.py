@@ -38,8 +38,8 @@ class FlowNode(StageNode):
     chain one flow to the next, and notices when one is missing.
     """
 
-    def __init__(self) -> None:
-        super().__init__("flow_node", PARAMETERS, "flow")
+    def __init__(self, **node_arguments: Any) -> None:
+        super().__init__("flow_node", PARAMETERS, "flow", **node_arguments)
         self._since_ns = 0
         self._output = self.create_output(Image, "flow", qos.RESULT_OUTPUT)
         self._since_output = self.create_output(TimeReference, "flow/since", qos.RESULT_OUTPUT)

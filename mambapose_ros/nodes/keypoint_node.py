@@ -29,8 +29,8 @@ class KeypointNode(StageNode):
     They have no ids yet: association is helped by flow, which comes from elsewhere, so the tracker is the lifter's.
     """
 
-    def __init__(self) -> None:
-        super().__init__("keypoint_node", PARAMETERS, "keypoints")
+    def __init__(self, **node_arguments: Any) -> None:
+        super().__init__("keypoint_node", PARAMETERS, "keypoints", **node_arguments)
         self._people = 0
         self._output = self.create_output(PersonKeypointsArray, "keypoints", qos.RESULT_OUTPUT)
 
@@ -65,7 +65,7 @@ class KeypointNode(StageNode):
         """Make a front end that looks for more people, or fewer."""
         if "max_people" not in values:
             return []
-        detector = self.make_stage(parameters, self.device)
+        detector = self.make_stage(parameters, self._device.name)
 
         def change() -> None:
             self._stage.close()
@@ -74,8 +74,8 @@ class KeypointNode(StageNode):
         return [change]
 
     def figures(self) -> dict[str, Any]:
-        """People in the last image."""
-        return {"people": self._people}
+        """People in the last image, and where networks run."""
+        return {"people": self._people, **super().figures()}
 
 
 def main() -> int:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image, TimeReference
@@ -19,14 +19,19 @@ from mambapose_ros.nodes.conversions import keypoints_from_msg, keypoints_to_msg
 from mambapose_ros.nodes.dense_maps import depth_topic
 from mambapose_ros.nodes.intrinsics import Intrinsics
 from mambapose_ros.nodes.lifter_inputs import JoinedMessages, LifterInputs
+from mambapose_ros.nodes.network_device import NetworkDevice
 from mambapose_ros.nodes.parameters import ParameterSpec
 from mambapose_ros.nodes.processing_node import PROCESSING_PARAMETERS, ProcessingNode
 from mambapose_ros.nodes.skeleton_output import SKELETON_PARAMETERS, SkeletonOutput
 from mambapose_ros.nodes.spin import spin_node, steady_timer
 from mambapose_ros.perception.depth import DEPTHS
 from mambapose_ros.perception.device import DEVICES
-from mambapose_ros.perception.pipeline import PipelineOptions, discontinuity, prepare_torch
+from mambapose_ros.perception.pipeline import discontinuity
 from mambapose_ros.perception.tracker import Tracker
+from mambapose_ros.types import LiftedFrame
+
+if TYPE_CHECKING:
+    from mambapose_ros.perception.lifting_networks import LiftingNetwork
 
 PARAMETERS = (
     *PROCESSING_PARAMETERS,
@@ -74,6 +79,7 @@ class LifterNode(ProcessingNode):
         names = [name.strip("/") for name in self.parameters["cameras"]]
         if not names or len(set(names)) < len(names):
             raise UserError(f"parameter cameras: got {names}; expected one or more different names, for example ['']")
+        self._device = NetworkDevice(self.get_logger())
         self._cameras = [self._make_camera(name, several=len(names) > 1) for name in names]
         steady_timer(self, POLL_S, self._poll)
 
@@ -93,12 +99,10 @@ class LifterNode(ProcessingNode):
     def load(self) -> None:
         """Load the network, and make a tracker and a lifter for each camera."""
         from mambapose_ros.perception.lifter import Lifter
-        from mambapose_ros.perception.lifting_networks import load_lifting_network
-        from mambapose_ros.weights import locate
 
         given = self.parameters
-        device = prepare_torch(PipelineOptions(device=given["device"], threads=given["threads"]))
-        network = load_lifting_network(locate(given["weights"]), given["flip_average"], device)
+        self._device.choose(given)
+        network = self._device.run(self._load_network, self._load_network)
         for camera in self._cameras:
             if camera.tracker is None:
                 camera.tracker = Tracker(id_prefix=camera.id_prefix)
@@ -107,6 +111,13 @@ class LifterNode(ProcessingNode):
             camera.lifter = Lifter(network, given["window"], given["lookahead"])
             camera.output.load()
         self.get_logger().info(f"configured with {given}; lifter: {self._cameras[0].lifter.description}")
+
+    def _load_network(self) -> LiftingNetwork:
+        from mambapose_ros.perception.lifting_networks import load_lifting_network
+        from mambapose_ros.weights import locate
+
+        path = locate(self.parameters["weights"])
+        return load_lifting_network(path, self.parameters["flip_average"], self._device.name)
 
     def unload(self) -> None:
         """Give back the network."""
@@ -181,8 +192,6 @@ class LifterNode(ProcessingNode):
 
     def _lift(self, frames: Iterable[JoinedMessages]) -> None:
         """Publish the skeletons of one frame of each camera; a bad one does not keep the others from it."""
-        from mambapose_ros.perception.lifter import lift_together
-
         stage_ms: dict[int, dict[str, float]] = {}
         for messages in frames:
             start = time.perf_counter()
@@ -197,12 +206,19 @@ class LifterNode(ProcessingNode):
                 stage_ms[messages.camera] = {"tracker": (time.perf_counter() - start) * 1e3}
         start = time.perf_counter()
         cameras = [self._cameras[index] for index in stage_ms]
-        lifted = lift_together([camera.lifter for camera in cameras])
+        lifted = self._device.run(lambda: _lift_together(cameras), lambda: self._lift_again(cameras))
         lifter_ms = (time.perf_counter() - start) * 1e3
         for camera, times, people in zip(cameras, stage_ms.values(), lifted, strict=True):
             self.record_result(camera.last.stamp_ns, {**times, "lifter": lifter_ms})
             if people is not None:
                 camera.output.publish(people)
+
+    def _lift_again(self, cameras: Sequence[_Camera]) -> tuple[LiftedFrame | None, ...]:
+        """On the CPU; people keep their ids, and what is remembered of them."""
+        network = self._load_network()
+        for camera in self._cameras:
+            camera.lifter.go_on_with(network)
+        return _lift_together(cameras)
 
     def _observe(self, camera: _Camera, messages: JoinedMessages) -> None:
         """Give the people of a frame ids, and show them to the camera's lifter."""
@@ -236,8 +252,8 @@ class LifterNode(ProcessingNode):
     # --- reports --------------------------------------------------------------------------------------------------
 
     def problems(self) -> list[str]:
-        """Intrinsics or partners that are missing."""
-        problems = []
+        """Intrinsics, partners or transforms that are missing, or a GPU that has failed."""
+        problems = self._device.problems()
         for camera in self._cameras:
             if camera.intrinsics.problem:
                 problems.append(f"{camera.prefix}camera_info: intrinsics assumed: {camera.intrinsics.problem}")
@@ -249,7 +265,7 @@ class LifterNode(ProcessingNode):
 
     def figures(self) -> dict[str, Any]:
         """What is followed, and what was not there in time."""
-        figures: dict[str, Any] = {}
+        figures: dict[str, Any] = {"running_on": self._device.name}
         for camera in self._cameras:
             figures.update({f"{camera.prefix}{name}": value for name, value in camera.output.figures().items()})
             if camera.inputs is not None:
@@ -298,6 +314,12 @@ class _Camera:
         self.last = None
         self.tracker.reset()
         self.lifter.reset()
+
+
+def _lift_together(cameras: Sequence[_Camera]) -> tuple[LiftedFrame | None, ...]:
+    from mambapose_ros.perception.lifter import lift_together
+
+    return lift_together([camera.lifter for camera in cameras])
 
 
 def main() -> int:

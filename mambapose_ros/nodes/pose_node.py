@@ -14,7 +14,6 @@ from visualization_msgs.msg import MarkerArray
 from mambapose_ros.drawing import draw_keypoints
 from mambapose_ros.geometry import Camera
 from mambapose_ros.markers import SkeletonMarkers
-from mambapose_ros.memory import give_back
 from mambapose_ros.msg import PersonKeypointsArray
 from mambapose_ros.nodes import qos
 from mambapose_ros.nodes.aligned_depth import AlignedDepth
@@ -28,13 +27,14 @@ from mambapose_ros.nodes.depth_input import DepthInput
 from mambapose_ros.nodes.external_keypoints import ExternalKeypointsInput, FoundKeypoints
 from mambapose_ros.nodes.image_node import IMAGE_PARAMETERS, ImageNode
 from mambapose_ros.nodes.message_types import MESSAGE_TYPES
+from mambapose_ros.nodes.network_device import NetworkDevice
 from mambapose_ros.nodes.parameters import ParameterSpec
 from mambapose_ros.nodes.skeleton_output import SKELETON_PARAMETERS, SkeletonOutput
 from mambapose_ros.nodes.spin import spin_node
 from mambapose_ros.nodes.stage_parameters import DEPTH_PARAMETERS, DETECTOR_PARAMETERS, FLOW_PARAMETERS
 from mambapose_ros.perception import Pipeline, PipelineOptions
 from mambapose_ros.perception.depth import DEPTHS
-from mambapose_ros.perception.device import DEVICES, is_gpu_failure, resolve_device
+from mambapose_ros.perception.device import DEVICES
 from mambapose_ros.perception.flow import FLOWS
 from mambapose_ros.perception.keypoints import IMAGE_DETECTORS
 from mambapose_ros.perception.pipeline import LIVE_OPTIONS
@@ -81,8 +81,7 @@ class PoseNode(ImageNode):
         self._pipeline: Pipeline | None = None
         self._tracker: Tracker | None = None  # outlives pipelines: ids are not given again
         self._people = 0
-        self._device = ""
-        self._gpu_failure = ""
+        self._device = NetworkDevice(self.get_logger())
         self._advised = False
         self._external_input: ExternalKeypointsInput | None = None
         if self.parameters["detector"] == "external":
@@ -106,24 +105,23 @@ class PoseNode(ImageNode):
         """Make the pipeline."""
         import torch
 
-        options = PipelineOptions.pick(self.parameters)
-        has_gpu = torch.cuda.is_available()
         self._skeletons.load()
-        self._device, self._gpu_failure = resolve_device(options.device, has_gpu), ""
+        self._device.choose(self.parameters)
         self._tracker = self._tracker or Tracker(id_prefix=self.parameters["id_prefix"])
-        try:
-            self._pipeline = Pipeline.create(options, self._tracker)
-        except Exception as error:
-            self._leave_gpu(error)
-        if self._pipeline is None:
-            give_back()
-            self._pipeline = Pipeline.create(replace(options, device=self._device), self._tracker)
+        self._pipeline = self._device.run(self._make_pipeline, self._make_pipeline)
         self.get_logger().info(
-            f"configured with {options}, on {self._device}; lifter: {self._pipeline.description['lifter']}"
+            f"configured with {self._options(self.parameters)}; lifter: {self._pipeline.description['lifter']}"
         )
-        if (more := advice(has_gpu)) and not self._advised:
+        if (more := advice(torch.cuda.is_available())) and not self._advised:
             self.get_logger().info(more)
         self._advised = True
+
+    def _make_pipeline(self) -> Pipeline:
+        return Pipeline.create(self._options(self.parameters), self._tracker)
+
+    def _options(self, parameters: dict[str, Any]) -> PipelineOptions:
+        """Of a pipeline with these parameters, on the device that networks run on."""
+        return replace(PipelineOptions.pick(parameters), device=self._device.name)
 
     def unload(self) -> None:
         """Give back the pipeline."""
@@ -166,7 +164,7 @@ class PoseNode(ImageNode):
 
     def prepare(self, values: dict[str, Any], parameters: dict[str, Any]) -> list[Callable[[], None]]:
         """Make the stages that change."""
-        options = replace(PipelineOptions.pick(parameters), device=self._device)
+        options = self._options(parameters)
         return [self._pipeline.prepare(name, value, options) for name, value in values.items() if name in LIVE_OPTIONS]
 
     def parameters_changed(self, values: dict[str, Any]) -> None:
@@ -218,22 +216,14 @@ class PoseNode(ImageNode):
 
     def _find_people(self, frame: Frame) -> FrameResult:
         """What the pipeline finds, on the CPU if the GPU has failed."""
-        try:
-            return self._pipeline(frame)
-        except Exception as error:
-            self._leave_gpu(error)
-        self._pipeline.remake(replace(PipelineOptions.pick(self.parameters), device=self._device))
-        self._aligned_depth.reset()
-        self.get_logger().warning("starting anew on the CPU, people get new ids")
-        give_back()
-        return self._pipeline(frame)
 
-    def _leave_gpu(self, error: Exception) -> None:
-        """Say that the CPU takes over; raises the error again unless it is a GPU's that nobody asked for by name."""
-        if self.parameters["device"] != "auto" or not is_gpu_failure(error):
-            raise error
-        self._device, self._gpu_failure = "cpu", str(error).partition("\n")[0]
-        self.get_logger().error(f"the GPU failed, and the CPU takes over, slower: {self._gpu_failure}")
+        def again() -> FrameResult:
+            self._pipeline.remake(self._options(self.parameters))
+            self._aligned_depth.reset()
+            self.get_logger().warning("starting anew on the CPU, people get new ids")
+            return self._pipeline(frame)
+
+        return self._device.run(lambda: self._pipeline(frame), again)
 
     def _publish_skeletons(self, lifted: LiftedFrame) -> None:
         message = self._skeletons.publish(lifted)
@@ -268,11 +258,9 @@ class PoseNode(ImageNode):
 
     def problems(self) -> list[str]:
         """Intrinsics, depth or transforms that are missing, or a GPU that has failed."""
-        problems = super().problems()
+        problems = [*super().problems(), *self._device.problems()]
         if self.parameters["depth"] == "sensor" and self._depth_input.problem:
             problems.append(f"no depth: {self._depth_input.problem}")
-        if self._gpu_failure:
-            problems.append(f"on the CPU, since the GPU failed: {self._gpu_failure}")
         if self._skeletons.problem:
             problems.append(f"skeletons not published: {self._skeletons.problem}")
         return problems
@@ -282,7 +270,7 @@ class PoseNode(ImageNode):
         return {
             "people": self._people,
             **self._skeletons.figures(),
-            "running_on": self._device,
+            "running_on": self._device.name,
             **(self._pipeline.description if self._pipeline else {}),
         }
 

@@ -8,9 +8,10 @@ from typing import Any, Protocol
 
 from mambapose_ros.geometry import Camera
 from mambapose_ros.nodes.image_node import IMAGE_PARAMETERS, ImageNode
+from mambapose_ros.nodes.network_device import NetworkDevice
 from mambapose_ros.nodes.parameters import ParameterSpec
 from mambapose_ros.perception.device import DEVICES
-from mambapose_ros.perception.pipeline import PipelineOptions, discontinuity, prepare_torch
+from mambapose_ros.perception.pipeline import discontinuity
 from mambapose_ros.types import Frame
 
 STAGE_PARAMETERS = (
@@ -36,14 +37,12 @@ class StageNode(ImageNode):
         name: of the node.
         specs: its parameters, ``STAGE_PARAMETERS`` among them.
         timed_as: name of the stage in diagnostics.
-
-    Attributes:
-        device: where networks run; known once the node is configured.
+        node_arguments: as rclpy's Node takes them: namespace, parameter_overrides.
     """
 
-    def __init__(self, name: str, specs: tuple[ParameterSpec, ...], timed_as: str) -> None:
-        super().__init__(name, specs)
-        self.device = "cpu"
+    def __init__(self, name: str, specs: tuple[ParameterSpec, ...], timed_as: str, **node_arguments: Any) -> None:
+        super().__init__(name, specs, **node_arguments)
+        self._device = NetworkDevice(self.get_logger())
         self._timed_as = timed_as
         self._stage: Any = None
         self._last: Frame | None = None
@@ -63,11 +62,14 @@ class StageNode(ImageNode):
 
     def load(self) -> None:
         """Make the stage."""
-        options = PipelineOptions(device=self.parameters["device"], threads=self.parameters["threads"])
         # torch takes seconds to import and a few hundred MB: not on a camera's small computer when nothing needs it.
-        self.device = prepare_torch(options) if self.needs_torch else "cpu"
-        self._stage = self.make_stage(self.parameters, self.device)
-        self.get_logger().info(f"configured with {self.parameters}, on {self.device}")
+        if self.needs_torch:
+            self._device.choose(self.parameters)
+        self._stage = self._device.run(self._make, self._make)
+        self.get_logger().info(f"configured with {self.parameters}, on {self._device.name}")
+
+    def _make(self) -> Stage:
+        return self.make_stage(self.parameters, self._device.name)
 
     def unload(self) -> None:
         """Give back the stage."""
@@ -90,12 +92,22 @@ class StageNode(ImageNode):
             self.forget()
         self._last = frame
         start = time.perf_counter()
-        self.run_stage(self._stage, frame)
+        self._device.run(lambda: self.run_stage(self._stage, frame), lambda: self._run_again(frame))
         self.record_result(frame.stamp_ns, {self._timed_as: (time.perf_counter() - start) * 1e3})
 
+    def _run_again(self, frame: Frame) -> None:
+        """On the CPU, where the stage is made anew."""
+        self.unload()
+        self._stage, self._last = self._make(), frame
+        self.run_stage(self._stage, frame)
+
     def problems(self) -> list[str]:
-        """None of its own."""
-        return []
+        """That a GPU has failed; intrinsics are of no use here."""
+        return self._device.problems()
+
+    def figures(self) -> dict[str, Any]:
+        """Where networks run."""
+        return {"running_on": self._device.name}
 
     def _camera_of(self, width: int, height: int) -> Camera:
         return Camera.from_fov(width, height, assumed=True)

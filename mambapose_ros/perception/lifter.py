@@ -43,13 +43,18 @@ class Lifter:
             raise ValueError(f"expected a window of 1 to {network.window} frames, what the network takes, got {window}")
         if not 0 <= lookahead < window:
             raise ValueError(f"expected a lookahead of 0 to {window - 1} frames, inside the window, got {lookahead}")
-        self._network, self._window, self._lookahead = network, window, lookahead
-        self.description = (
-            f"{network.description}, window {window}, lookahead {lookahead}, scale {network.scale_source}"
-        )
+        self._window, self._lookahead = window, lookahead
+        self.go_on_with(network)
         self._moments: deque[_Moment] = deque(maxlen=window)
         self._velocities = JointVelocities()
         self._bone_lengths = BoneLengths()
+
+    def go_on_with(self, network: LiftingNetwork) -> None:
+        """Lift with another network of the same weights, as on another device; nothing is forgotten."""
+        self._network = network
+        self.description = (
+            f"{network.description}, window {self._window}, lookahead {self._lookahead}, scale {network.scale_source}"
+        )
 
     def __call__(
         self,
