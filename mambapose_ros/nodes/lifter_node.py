@@ -231,7 +231,7 @@ class LifterNode(ProcessingNode):
             )
         image = _SeenImage(messages.stamp_ns, message.header.frame_id, intrinsics)
         if reason := discontinuity(camera.last, image):
-            self.warn(f"{camera.name} {reason}", f"{reason}: starting anew, people get new ids")
+            self.warn(f"{camera.name} {reason}", f"{camera.prefix}keypoints: {reason}: starting anew, people get new ids")
             camera.forget()
             if reason == "stamp ran backwards":
                 camera.output.forget_transforms()

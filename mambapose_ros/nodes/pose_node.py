@@ -14,7 +14,7 @@ from visualization_msgs.msg import MarkerArray
 from mambapose_ros.drawing import draw_keypoints
 from mambapose_ros.geometry import Camera
 from mambapose_ros.markers import SkeletonMarkers
-from mambapose_ros.msg import PersonKeypointsArray
+from mambapose_ros.msg import PersonKeypointsArray, SkeletonArray
 from mambapose_ros.nodes import qos
 from mambapose_ros.nodes.aligned_depth import AlignedDepth
 from mambapose_ros.nodes.conversions import (
@@ -39,7 +39,7 @@ from mambapose_ros.perception.flow import FLOWS
 from mambapose_ros.perception.keypoints import IMAGE_DETECTORS
 from mambapose_ros.perception.pipeline import LIVE_OPTIONS
 from mambapose_ros.perception.tracker import Tracker
-from mambapose_ros.types import Frame, FrameResult, LiftedFrame
+from mambapose_ros.types import Frame, FrameResult
 from mambapose_ros.weights.advice import advice
 
 PARAMETERS = (
@@ -90,7 +90,7 @@ class PoseNode(ImageNode):
         self._depth_input = DepthInput(self.parameters["depth_timeout"])
         self._aligned_depth = AlignedDepth(self.parameters["lookahead"])
         self._keypoints_output = self.create_output(PersonKeypointsArray, "keypoints", qos.RESULT_OUTPUT)
-        self._skeletons = SkeletonOutput(self)
+        self._skeletons = SkeletonOutput(self, published=self._publish_markers)
         self._markers = SkeletonMarkers(MESSAGE_TYPES)
         self._markers_output = self.create_output(MarkerArray, "markers", qos.RESULT_OUTPUT)
         self._annotated_output = self.create_output(Image, "annotated", qos.IMAGE_OUTPUT)
@@ -210,7 +210,7 @@ class PoseNode(ImageNode):
         self._keypoints_output.publish(keypoints_to_msg(frame, result.keypoints))
         self.record_result(frame.stamp_ns, result.stage_ms)
         if result.lifted is not None:
-            self._publish_skeletons(result.lifted)
+            self._skeletons.publish(result.lifted)
         self._publish_annotated(result)
         self._publish_depth(result)
 
@@ -225,9 +225,8 @@ class PoseNode(ImageNode):
 
         return self._device.run(lambda: self._pipeline(frame), again)
 
-    def _publish_skeletons(self, lifted: LiftedFrame) -> None:
-        message = self._skeletons.publish(lifted)
-        if message is not None and self._markers_output.get_subscription_count() > 0:
+    def _publish_markers(self, message: SkeletonArray) -> None:
+        if self._markers_output.get_subscription_count() > 0:
             self._markers_output.publish(self._markers(message))
 
     def _publish_annotated(self, result: FrameResult) -> None:

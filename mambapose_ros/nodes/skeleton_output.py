@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from rclpy.qos import QoSProfile
@@ -35,18 +38,28 @@ SKELETON_PARAMETERS = (
 class SkeletonOutput:
     """Publishes ``skeletons`` and TF for a node whose parameters include ``SKELETON_PARAMETERS``.
 
+    With a ``target_frame``, skeletons wait for their transform in a thread of their own, in order and each up to
+    ``transform_timeout``: who gave them goes on meanwhile.
+
     Args:
         node: to publish with.
         prefix: of the topics, for a node that has several such outputs.
+        published: takes each message that was published, in whichever thread.
 
     Attributes:
         problem: why the last skeletons were not published; empty when they were.
     """
 
-    def __init__(self, node: ProcessingNode, prefix: str = "") -> None:
+    def __init__(
+        self,
+        node: ProcessingNode,
+        prefix: str = "",
+        published: Callable[[SkeletonArray], None] = lambda message: None,
+    ) -> None:
         self.problem = ""
-        self._node = node
+        self._node, self._published = node, published
         self._listener: TransformListener | None = None
+        self._waiting: ThreadPoolExecutor | None = None
         self._placed: dict[str, str] = {}
         self._skeletons_output = node.create_output(SkeletonArray, f"{prefix}skeletons", qos.RESULT_OUTPUT)
         self._tf_type = tf_message_type() if node.parameters["publish_tf"] else None
@@ -62,9 +75,13 @@ class SkeletonOutput:
             self._node.get_logger().info("no TF: tf2_msgs is not installed (ros-$ROS_DISTRO-tf2-msgs)")
         if self._node.parameters["target_frame"]:
             self._listener = TransformListener(self._node)
+            self._waiting = ThreadPoolExecutor(1, "transforms")
 
     def unload(self) -> None:
-        """Stop listening."""
+        """Stop listening; what still waits is not published."""
+        if self._waiting is not None:
+            self._waiting.shutdown(cancel_futures=True)
+            self._waiting = None
         if self._listener is not None:
             self._listener.close()
             self._listener = None
@@ -74,28 +91,37 @@ class SkeletonOutput:
         if self._listener is not None:
             self._listener.clear()
 
-    def publish(self, lifted: LiftedFrame) -> SkeletonArray | None:
-        """Tell of the people of one image; returns the message, None when there is none for want of a transform."""
+    def publish(self, lifted: LiftedFrame) -> None:
+        """Tell of the people of one image."""
         self._placed = {s.id: s.scale_source for s in lifted.skeletons if s.state != "lost"}
         if self._tf_output is not None:
             transforms = body_transforms(lifted, self._node.parameters["tf_joints"])
             self._tf_output.publish(self._tf_type(transforms=transforms))
+        if self._waiting is None:
+            self._publish_message(lifted)
+        else:
+            deadline_s = time.monotonic() + self._node.parameters["transform_timeout"]
+            self._waiting.submit(self._publish_in_target_frame, lifted, deadline_s)
+
+    def _publish_in_target_frame(self, lifted: LiftedFrame, deadline_s: float) -> None:
+        target = self._node.parameters["target_frame"]
         try:
-            lifted, self.problem = self._in_target_frame(lifted), ""
+            left_s = max(0.0, deadline_s - time.monotonic())
+            transform = self._listener.lookup(target, lifted.frame_id, lifted.stamp_ns, left_s)
+            if self._node.active:
+                self._publish_message(in_frame(lifted, target, transform))
+            self.problem = ""
         except TransformError as error:
             self.problem = str(error)
             self._node.warn("no transform", f"skeletons not published: {error}")
-            return None
+        except Exception as error:  # nobody looks at what this thread raises
+            if self._node.context.ok():
+                self._node.warn("publishing", f"skeletons not published: {error!r}")
+
+    def _publish_message(self, lifted: LiftedFrame) -> None:
         message = skeletons_to_msg(lifted, lifted.skeletons, lifted.keypoints)
         self._skeletons_output.publish(message)
-        return message
-
-    def _in_target_frame(self, lifted: LiftedFrame) -> LiftedFrame:
-        if self._listener is None:
-            return lifted
-        target, timeout_s = self._node.parameters["target_frame"], self._node.parameters["transform_timeout"]
-        transform = self._listener.lookup(target, lifted.frame_id, lifted.stamp_ns, timeout_s)
-        return in_frame(lifted, target, transform)
+        self._published(message)
 
     def figures(self) -> dict[str, Any]:
         """People in space, and where their metres come from."""

@@ -1,7 +1,12 @@
 """lifter_node lifts the cameras' frames together; test_distributed.py has it in the graph."""
 
+import sys
+import threading
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+from geometry_msgs.msg import TransformStamped
 from mambapose_ros.msg import PersonKeypointsArray, SkeletonArray
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
@@ -24,13 +29,25 @@ def weights(tmp_path_factory):
 
 
 @pytest.fixture
-def node(ros, weights):
-    values = {"cameras": CAMERAS, "weights": str(weights), "window": WINDOW, "flow": False, "device": "cpu"}
-    made = LifterNode(namespace="/rig", parameter_overrides=[Parameter(name, value=v) for name, v in values.items()])
-    assert made.trigger_configure() == TransitionCallbackReturn.SUCCESS
-    yield made
-    made.close()
-    made.destroy_node()
+def make_node(ros, weights):
+    made = []
+
+    def make(**more) -> LifterNode:
+        values = {"cameras": CAMERAS, "weights": str(weights), "window": WINDOW, "flow": False, "device": "cpu", **more}
+        given = [Parameter(name, value=value) for name, value in values.items()]
+        made.append(LifterNode(namespace="/rig", parameter_overrides=given))
+        assert made[-1].trigger_configure() == TransitionCallbackReturn.SUCCESS
+        return made[-1]
+
+    yield make
+    for node in made:
+        node.close()
+        node.destroy_node()
+
+
+@pytest.fixture
+def node(make_node):
+    return make_node()
 
 
 def frame_of(camera: int, index: int) -> JoinedMessages:
@@ -109,3 +126,41 @@ def test_ids_are_not_given_again_after_a_cleanup(listener, node):
     node.process((frame_of(0, 1),))
     rig.await_indices([0, 1], [], [])
     assert [heard.skeletons[0].id for heard in rig.heard[0]] == ["left_p1", "left_p2"]
+
+
+class SlowTransforms:
+    """A stand-in for tf2_ros that knows all frames but one; that one's transform it waits for until told to stop."""
+
+    def __init__(self, missing: str) -> None:
+        self.asked, self.stop = threading.Event(), threading.Event()
+        self._missing = missing
+        self.Buffer = lambda: SimpleNamespace(lookup_transform=self._lookup, clear=lambda: None)
+        self.TransformListener = lambda buffer, node: SimpleNamespace(unregister=lambda: None)
+
+    def _lookup(self, target: str, source: str, time, timeout) -> TransformStamped:
+        if source == self._missing:
+            self.asked.set()
+            assert self.stop.wait(60.0)
+            raise LookupError("it is not known")
+        return TransformStamped()
+
+
+def test_a_missing_transform_of_one_camera_does_not_delay_the_others(listener, make_node, monkeypatch):
+    transforms = SlowTransforms(missing="optical1")
+    monkeypatch.setitem(sys.modules, "tf2_ros", transforms)
+    try:
+        node = make_node(target_frame="map")
+        assert node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+        rig = Rig(listener, node)
+        for index in range(3):
+            node.process(tuple(frame_of(camera, index) for camera in range(3)))
+        rig.await_indices([0, 1, 2], [], [0, 1, 2])
+        assert transforms.asked.is_set()
+        assert {message.header.frame_id for heard in rig.heard for message in heard} == {"map"}
+        assert node.trigger_deactivate() == TransitionCallbackReturn.SUCCESS
+    finally:
+        transforms.stop.set()
+    listener.spin_until(lambda: "it is not known" in " ".join(node.problems()), "the reason")
+    assert [problem for problem in node.problems() if "not published" in problem] == [
+        "arm/right/skeletons not published: no transform from optical1 to map at the image's stamp: it is not known"
+    ]
