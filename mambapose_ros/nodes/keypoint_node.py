@@ -80,4 +80,4 @@ class KeypointNode(StageNode):
 
 def main() -> int:
     """Run the node until it is told to stop; returns the exit status."""
-    return spin_node(KeypointNode)
+    return spin_node(KeypointNode, threads=2)

@@ -81,7 +81,7 @@ class LifterNode(ProcessingNode):
             raise UserError(f"parameter cameras: got {names}; expected one or more different names, for example ['']")
         self._device = NetworkDevice(self.get_logger())
         self._cameras = [self._make_camera(name, several=len(names) > 1) for name in names]
-        steady_timer(self, POLL_S, self._poll)
+        steady_timer(self, POLL_S, self._poll, self.traffic)
 
     def _make_camera(self, name: str, several: bool) -> _Camera:
         prefix = f"{name}/" if name else ""
@@ -231,7 +231,9 @@ class LifterNode(ProcessingNode):
             )
         image = _SeenImage(messages.stamp_ns, message.header.frame_id, intrinsics)
         if reason := discontinuity(camera.last, image):
-            self.warn(f"{camera.name} {reason}", f"{camera.prefix}keypoints: {reason}: starting anew, people get new ids")
+            self.warn(
+                f"{camera.name} {reason}", f"{camera.prefix}keypoints: {reason}: starting anew, people get new ids"
+            )
             camera.forget()
             if reason == "stamp ran backwards":
                 camera.output.forget_transforms()

@@ -165,7 +165,8 @@ class PoseNode(ImageNode):
     def prepare(self, values: dict[str, Any], parameters: dict[str, Any]) -> list[Callable[[], None]]:
         """Make the stages that change."""
         options = self._options(parameters)
-        return [self._pipeline.prepare(name, value, options) for name, value in values.items() if name in LIVE_OPTIONS]
+        # In this order, the detector last: nobody would close it if another stage could not be made.
+        return [self._pipeline.prepare(name, values[name], options) for name in LIVE_OPTIONS if name in values]
 
     def parameters_changed(self, values: dict[str, Any]) -> None:
         """Listen to a depth sensor, or no longer."""
@@ -276,4 +277,4 @@ class PoseNode(ImageNode):
 
 def main() -> int:
     """Run the node until it is told to stop; returns the exit status."""
-    return spin_node(PoseNode)
+    return spin_node(PoseNode, threads=2)

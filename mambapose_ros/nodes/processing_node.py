@@ -8,8 +8,9 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rcl_interfaces.msg import SetParametersResult
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.publisher import Publisher
@@ -42,7 +43,8 @@ class ProcessingNode(LifecycleNode):
     What is submitted goes through a mailbox: while something is processed, only the newest of each sender waits; the
     rest is dropped and counted. Nothing is processed while nobody subscribes to any output, or after
     ``~/set_enabled`` with false. Models are held from configure to cleanup, subscriptions from activate to deactivate.
-    A subclass overrides the methods of the section "for subclasses".
+    Changes of parameters and states, which may take long, have one thread of the executor; what comes in has another,
+    if there are two. A subclass overrides the methods of the section "for subclasses".
 
     Args:
         name: of the node.
@@ -51,6 +53,7 @@ class ProcessingNode(LifecycleNode):
 
     Attributes:
         parameters: their values; those that may change do.
+        traffic: callback group of what comes in and is told about; not of states and parameters, which are rclpy's.
         statistics: of what it takes in and gives out.
         warn: logs a warning, once in a while per cause.
         failed: whether it has given up (``spin.ClosableNode``).
@@ -69,7 +72,9 @@ class ProcessingNode(LifecycleNode):
         self.statistics = StreamStatistics()
         self.warn = ThrottledWarnings(self.get_logger())
         self._specs = {spec.name: spec for spec in specs if spec.changeable}
+        self.traffic = MutuallyExclusiveCallbackGroup()
         self._state, self._error = "unconfigured", ""
+        self._state_lock = threading.RLock()  # held while it changes, and while diagnostics look at it
         self._enabled = True
         self._inputs: list[Subscription] = []
         self._outputs: list[Publisher] = []
@@ -78,10 +83,10 @@ class ProcessingNode(LifecycleNode):
         self._worker: threading.Thread | None = None
         self._changes: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        self.create_service(Trigger, "~/reset", self._on_reset)
-        self.create_service(SetBool, "~/set_enabled", self._on_set_enabled)
+        self.create_service(Trigger, "~/reset", self._on_reset, callback_group=self.traffic)
+        self.create_service(SetBool, "~/set_enabled", self._on_set_enabled, callback_group=self.traffic)
         self.add_on_set_parameters_callback(self._on_set_parameters)
-        steady_timer(self, 1.0, self._publish_diagnostics)
+        steady_timer(self, 1.0, self._publish_diagnostics, self.traffic)
 
     # --- for subclasses -------------------------------------------------------------------------------------------
 
@@ -120,7 +125,7 @@ class ProcessingNode(LifecycleNode):
         return []
 
     def parameters_changed(self, values: dict[str, Any]) -> None:
-        """Parameters have other values now; called in the executor's thread."""
+        """Parameters have other values now."""
 
     def problems(self) -> list[str]:
         """What makes results worse than they could be, for diagnostics."""
@@ -137,7 +142,12 @@ class ProcessingNode(LifecycleNode):
     ) -> Subscription:
         """Subscribe until deactivated; ``qos_overrides.<topic>.subscription.*`` change the profile."""
         subscription = self.create_subscription(
-            message_type, topic, callback, _copied(profile), qos_overriding_options=_overridable()
+            message_type,
+            topic,
+            callback,
+            _copied(profile),
+            callback_group=self.traffic,
+            qos_overriding_options=_overridable(),
         )
         self._inputs.append(subscription)
         return subscription
@@ -194,27 +204,31 @@ class ProcessingNode(LifecycleNode):
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load; FAILURE with the reason in the log and the diagnostics when that is not possible."""
-        code = self._enter("inactive", "configure", self.load, undo=self._unload)
-        if code != TransitionCallbackReturn.SUCCESS:
-            give_back()
+        with self._state_lock:
+            code = self._enter("inactive", "configure", self.load, undo=self._unload)
+            if code != TransitionCallbackReturn.SUCCESS:
+                give_back()
         return code
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Start the worker and open the subscriptions."""
-        code = self._enter("active", "activate", self._start, undo=self._stop)
+        with self._state_lock:
+            code = self._enter("active", "activate", self._start, undo=self._stop)
         return super().on_activate(state) if code == TransitionCallbackReturn.SUCCESS else code
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Close the subscriptions and stop the worker."""
-        self._stop()
-        self._state = "inactive"
+        with self._state_lock:
+            self._stop()
+            self._state = "inactive"
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Give back the models, and the GPU's memory."""
-        self._unload()
-        give_back()
-        self._state = "unconfigured"
+        with self._state_lock:
+            self._unload()
+            give_back()
+            self._state = "unconfigured"
         return TransitionCallbackReturn.SUCCESS
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -232,8 +246,9 @@ class ProcessingNode(LifecycleNode):
 
     def close(self) -> None:
         """End the worker and give back the models, in any state."""
-        self._stop()
-        self._unload()
+        with self._state_lock:
+            self._stop()
+            self._unload()
 
     def _enter(self, state: str, verb: str, step: Callable[[], None], undo: Callable[[], None]) -> Any:
         try:
@@ -261,16 +276,17 @@ class ProcessingNode(LifecycleNode):
             self._mailbox = self._worker = None
 
     def _unload(self) -> None:
-        self._changes = queue.SimpleQueue()  # they were for what is given back
-        self.unload()
+        try:
+            self._make_changes()  # what was prepared for them is given back with the rest
+        finally:
+            self.unload()
 
     # --- work -----------------------------------------------------------------------------------------------------
 
     def _work(self, mailbox: Mailbox[Any]) -> None:
         while (items := mailbox.take()) is not None:
             try:
-                while not self._changes.empty():
-                    self._changes.get()()
+                self._make_changes()
                 self.process(items)
             except ImageError as error:
                 self.fail(error.cause, str(error))
@@ -278,6 +294,10 @@ class ProcessingNode(LifecycleNode):
                 if not self.context.ok():
                     return  # the process is ending
                 self.fail(f"{type(error).__name__} while processing", repr(error))
+
+    def _make_changes(self) -> None:
+        while not self._changes.empty():
+            self._changes.get()()
 
     def _resting(self) -> str:
         """Why there is nothing to do; empty when there is."""
@@ -316,17 +336,25 @@ class ProcessingNode(LifecycleNode):
             return SetParametersResult(successful=False, reason=str(error))
         for change in changes:
             self.between_items(change)
-        self.parameters.update(values)
         if values:
-            self.parameters_changed(values)
+            with self._state_lock:
+                self.parameters.update(values)
+                self.parameters_changed(values)
             self.get_logger().info(f"from the next {self.expects} on: {values}")
         return SetParametersResult(successful=True)
 
     # --- reports --------------------------------------------------------------------------------------------------
 
     def _publish_diagnostics(self) -> None:
-        self._look_for_cut_off()
-        status = stream_status(
+        with self._state_lock:
+            self._look_for_cut_off()
+            status = self._status()
+        message = DiagnosticArray(status=[status])
+        message.header.stamp = self.get_clock().now().to_msg()
+        self._diagnostics.publish(message)
+
+    def _status(self) -> DiagnosticStatus:
+        return stream_status(
             name=f"{self.get_fully_qualified_name()}: pipeline",
             expects=self.expects,
             state=self._state,
@@ -339,9 +367,6 @@ class ProcessingNode(LifecycleNode):
             max_age_s=self.parameters["max_age"],
             values={**self.parameters, **self.figures(), **gpu_memory_mb()},
         )
-        message = DiagnosticArray(status=[status])
-        message.header.stamp = self.get_clock().now().to_msg()
-        self._diagnostics.publish(message)
 
     def _look_for_cut_off(self) -> None:
         """Find nodes that the quality of service or the type keeps from being connected; log each once.

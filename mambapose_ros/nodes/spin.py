@@ -8,8 +8,9 @@ from collections.abc import Callable
 from typing import Protocol
 
 import rclpy
+from rclpy.callback_groups import CallbackGroup
 from rclpy.clock import Clock, ClockType
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.node import Node
 from rclpy.timer import Timer
@@ -31,8 +32,12 @@ class ClosableNode(Protocol):
         """End it; called once, before the node is destroyed."""
 
 
-def spin_node(factory: Callable[[], ClosableNode]) -> int:
+def spin_node(factory: Callable[[], ClosableNode], threads: int = 1) -> int:
     """Make the node, start it if it is a managed one with ``autostart``, spin until told to stop, and close it.
+
+    Args:
+        factory: makes it.
+        threads: of its callbacks; messages that come while a parameter changes, which may load a network, want two.
 
     Returns:
         The exit status: 1 when the node cannot start, with the reason in one line, or has given up.
@@ -48,7 +53,7 @@ def spin_node(factory: Callable[[], ClosableNode]) -> int:
         node = factory()
         if isinstance(node, LifecycleNode) and node.parameters["autostart"]:
             _autostart(node)
-        executor = SingleThreadedExecutor()
+        executor = SingleThreadedExecutor() if threads == 1 else MultiThreadedExecutor(threads)
         executor.add_node(node)
         # Not one long wait: a signal can come between the executor's last look and its sleep, and then wakes nobody.
         while rclpy.ok() and not node.failed:
@@ -68,9 +73,11 @@ def spin_node(factory: Callable[[], ClosableNode]) -> int:
     return int(node is not None and node.failed)  # told to stop while it was made, there is none
 
 
-def steady_timer(node: Node, period_s: float, callback: Callable[[], None]) -> Timer:
+def steady_timer(
+    node: Node, period_s: float, callback: Callable[[], None], callback_group: CallbackGroup | None = None
+) -> Timer:
     """A timer of real seconds, also while simulated time stands still."""
-    return node.create_timer(period_s, callback, clock=Clock(clock_type=ClockType.STEADY_TIME))
+    return node.create_timer(period_s, callback, callback_group, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
 
 def _autostart(node: LifecycleNode) -> None:

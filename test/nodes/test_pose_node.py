@@ -429,6 +429,31 @@ def test_flow_is_turned_off_and_on_while_the_node_runs(camera):
     assert {person.id for person in camera.results[-1].people} == ids
 
 
+def test_images_are_worked_on_while_a_network_loads(listener, tmp_path):
+    file = tmp_path / "raft.pth"
+    os.mkfifo(file)  # whoever reads it waits
+    with NodeProcess("pose_node", "/loading", **ANY_AGE, weights="", flow_weights=file):
+        camera = Camera(listener, "/loading")
+        camera.connect()
+        camera.send_image_until(TRUTH.image, lambda: camera.results and camera.results[-1].people, "somebody")
+        ids = {person.id for person in camera.results[-1].people}
+        client = listener.node.create_client(SetParameters, "/loading/pose_node/set_parameters")
+        listener.spin_until(client.service_is_ready, "the service of parameters")
+        change = Parameter("flow", value="raft_small").to_parameter_msg()
+        future = client.call_async(SetParameters.Request(parameters=[change]))
+        start_ns = camera.stamp_ns
+        camera.send_image_until(TRUTH.image, lambda: camera.stamp_ns - start_ns > 2_000_000_000, "2 s of images")
+        camera.results.clear()
+        camera.send_image_until(TRUTH.image, lambda: len(camera.results) > 5, "results all the while")
+        assert {person.id for result in camera.results for person in result.people} == ids
+        assert not future.done()
+        file.write_bytes(b"no network")  # returns once it is read
+        listener.spin_until(future.done, "an answer")
+    (result,) = future.result().results
+    assert not result.successful
+    assert "raft.pth" in result.reason
+
+
 @pytest.mark.parametrize(
     ("name", "value", "reason"),
     [

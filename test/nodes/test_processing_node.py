@@ -6,8 +6,9 @@ import time
 import pytest
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rcl_interfaces.srv import SetParameters
 from rclpy.context import Context
-from rclpy.executors import SingleThreadedExecutor
+from rclpy.executors import MultiThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
@@ -39,6 +40,9 @@ class Shouter(ProcessingNode):
         self.may_go_on = threading.Event()
         self.may_go_on.set()
         self.working = threading.Event()
+        self.may_prepare = threading.Event()
+        self.may_prepare.set()
+        self.given_back = ""
         self.output = self.create_output(String, "shout", qos.RESULT_OUTPUT)
 
     def load(self):
@@ -48,6 +52,7 @@ class Shouter(ProcessingNode):
 
     def unload(self):
         self.loaded = False
+        self.given_back = self.ending
 
     def open_inputs(self):
         self.create_input(String, "word", lambda message: self.submit(message, message.data[:1]), QoSProfile(depth=9))
@@ -70,6 +75,7 @@ class Shouter(ProcessingNode):
         self.forgot += 1
 
     def prepare(self, values, parameters):
+        assert self.may_prepare.wait(20.0)
         if values.get("ending") == "?":
             raise ValueError("shouters do not ask")
         return [lambda: setattr(self, "ending", values["ending"])] if "ending" in values else []
@@ -84,8 +90,8 @@ class Setting:
         self.listener = listener
         self.words = listener.node.create_publisher(String, f"{namespace}/word", 10)
         self._namespace = namespace
-        self._statuses = listener.hear(DiagnosticArray, "/diagnostics")
-        self._executor = SingleThreadedExecutor()
+        self.statuses = listener.hear(DiagnosticArray, "/diagnostics")
+        self._executor = MultiThreadedExecutor(2)
         self._executor.add_node(self.node)
         self._thread = threading.Thread(target=self._executor.spin)
         self._thread.start()
@@ -124,7 +130,7 @@ class Setting:
         return self.until(say_and_check, what)
 
     def status(self):
-        mine = [s for m in self._statuses for s in m.status if s.name.startswith(f"{self._namespace}/shouter")]
+        mine = [s for m in self.statuses for s in m.status if s.name.startswith(f"{self._namespace}/shouter")]
         return mine[-1] if mine else DiagnosticStatus()
 
     def tells(self, level: bytes, part: str):
@@ -292,6 +298,38 @@ def test_parameters_change_between_two_words_or_are_refused_with_the_reason(sett
         "ending": "!",
         "loudness": 1,
     }
+
+
+def test_words_and_diagnostics_go_on_while_a_parameter_changes(setting):
+    shouter = setting()
+    heard = shouter.listen()
+    shouter.start()
+    shouter.say_until("hello", lambda: heard, "a shout")
+    shouter.node.may_prepare.clear()
+    client = shouter.listener.node.create_client(
+        SetParameters, f"{shouter.node.get_fully_qualified_name()}/set_parameters"
+    )
+    shouter.until(client.service_is_ready, "the service of parameters")
+    request = SetParameters.Request(parameters=[Parameter("ending", value="!").to_parameter_msg()])
+    future = client.call_async(request)
+    heard.clear()
+    shouter.statuses.clear()
+    shouter.say_until("hello", lambda: len(heard) > 5 and len(shouter.statuses) > 2, "shouts and diagnostics meanwhile")
+    assert not future.done()
+    assert "HELLO!" not in data(heard)
+    shouter.node.may_prepare.set()
+    shouter.say_until("hello", lambda: "HELLO!" in data(heard), "a shout with the new ending")
+    shouter.until(future.done, "an answer")
+    assert future.result().results[0].successful
+
+
+def test_what_was_prepared_and_never_used_is_given_back_too(setting):
+    shouter = setting()
+    shouter.start()
+    assert shouter.node.set_parameters([Parameter("ending", value="!")])[0].successful
+    assert shouter.node.trigger_deactivate() == SUCCESS
+    assert shouter.node.trigger_cleanup() == SUCCESS
+    assert shouter.node.given_back == "!"
 
 
 def test_misspelt_parameters_are_warned_of(capfd, setting):
