@@ -44,9 +44,13 @@ class SkeletonMarkers:
 
     def __init__(self, types: Any, lifetime_s: float = DEFAULT_LIFETIME_S) -> None:
         self._types = types
-        nanoseconds = round(lifetime_s * 1e9)
-        self._lifetime = types.Duration(sec=nanoseconds // 10**9, nanosec=nanoseconds % 10**9)
         self._shown: list[str] = []  # namespaces, in the order they were sent
+        self.live(lifetime_s)
+
+    def live(self, lifetime_s: float) -> None:
+        """Have the next markers live that long."""
+        nanoseconds = round(lifetime_s * 1e9)
+        self._lifetime = self._types.Duration(sec=nanoseconds // 10**9, nanosec=nanoseconds % 10**9)
 
     def __call__(self, message: Any) -> Any:
         """Markers in the frame and with the stamp of the message; only deletions when nobody is there.

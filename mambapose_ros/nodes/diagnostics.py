@@ -19,6 +19,7 @@ def stream_status(
     state: str,
     error: str,
     statistics: StreamStatistics,
+    listening: bool,
     resting: str,
     cut_off: Sequence[str],
     problems: Sequence[str],
@@ -34,6 +35,7 @@ def stream_status(
         state: lifecycle state; anything but "active" is a warning, so that a node that was never started is noticed.
         error: why the last transition failed; empty when it did not.
         statistics: of its frames.
+        listening: whether it subscribes, also while nothing is to be done.
         resting: why nothing is to be done; empty when something is.
         cut_off: nodes that it is not connected to although their topics have the same name, and why.
         problems: what makes results worse than they could be.
@@ -43,7 +45,7 @@ def stream_status(
     """
     summary = statistics.summary()
     problems = [*cut_off, *problems, *_age_problems(summary, max_age_s)]
-    level, message = _level(expects, state, error, statistics, resting, cut_off, problems, timeout_s)
+    level, message = _level(expects, state, error, statistics, listening, resting, cut_off, problems, timeout_s)
     dropped = statistics.dropped()
     shown = {
         "state": state,
@@ -65,6 +67,7 @@ def _level(
     state: str,
     error: str,
     statistics: StreamStatistics,
+    listening: bool,
     resting: str,
     cut_off: Sequence[str],
     problems: Sequence[str],
@@ -75,6 +78,9 @@ def _level(
             return DiagnosticStatus.ERROR, f"the node is {state}: {error}"
         steps = {"unconfigured": "configure and activate it", "inactive": "activate it"}.get(state, "start it anew")
         return DiagnosticStatus.WARN, f"the node is {state}: {steps} (ros2 lifecycle set, or autostart:=true)"
+    resting = "" if cut_off else resting  # who is cut off may be the one who wants to listen
+    if resting and not listening:
+        return DiagnosticStatus.OK, f"resting: {resting}"
     silence = float("inf") if statistics.last_received is None else time.monotonic() - statistics.last_received
     if silence > timeout_s and cut_off:
         return DiagnosticStatus.ERROR, "; ".join(cut_off)
@@ -82,7 +88,7 @@ def _level(
         return DiagnosticStatus.WARN, f"no {expects} came yet: does its publisher run, on the topic of this node?"
     if silence > timeout_s:
         return DiagnosticStatus.STALE, f"no {expects} for {silence:.1f} s"
-    if resting and not cut_off:  # who is cut off may be the one who wants to listen
+    if resting:
         return DiagnosticStatus.OK, f"resting: {resting}"
     failing = statistics.failing()
     if failing is not None and failing[0] > timeout_s:

@@ -12,15 +12,19 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from std_msgs.msg import Header
 
 from mambapose_ros.msg import PersonKeypointsArray, Skeleton, SkeletonArray
-from mambapose_ros.nodes.conversions import keypoints_from_msg
+from mambapose_ros.nodes import qos
+from mambapose_ros.nodes.conversions import keypoints_from_msg, stamp_to_ns
 from mambapose_ros.nodes.humans import hri_messages, is_body_id, normalized_region, openpose_points, skeleton2d
+from mambapose_ros.nodes.managed_node import MANAGED_PARAMETERS
 from mambapose_ros.nodes.parameters import ParameterSpec
-from mambapose_ros.nodes.relay_node import RELAY_PARAMETERS, RelayNode
+from mambapose_ros.nodes.relay_node import RelayNode
 from mambapose_ros.nodes.spin import spin_node, steady_timer
 
 PARAMETERS = (
-    *RELAY_PARAMETERS,
-    ParameterSpec("timeout", 1.0, "seconds without skeletons until everybody has left", range=(0.1, 60.0)),
+    *MANAGED_PARAMETERS,
+    ParameterSpec(
+        "timeout", 1.0, "seconds without skeletons until everybody has left", range=(0.1, 60.0), changeable=True
+    ),
 )
 
 NEWEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -39,8 +43,10 @@ class HumansNode(RelayNode):
     The frame ``body_<id>`` that REP-155 asks for, with the same id, is in TF already: the nodes that lift publish it.
     """
 
-    def __init__(self) -> None:
-        super().__init__("humans_node", PARAMETERS)
+    expects = "skeletons"
+
+    def __init__(self, **node_arguments: Any) -> None:
+        super().__init__("humans_node", PARAMETERS, **node_arguments)
         self._messages: Any = None
         self._tracked_output: Publisher | None = None
         self._bodies: dict[str, _Body] = {}
@@ -50,24 +56,24 @@ class HumansNode(RelayNode):
     def load(self) -> None:
         """Find hri_msgs."""
         self._messages = hri_messages()
-        self._tracked_output = self.create_publisher(self._messages.IdsList, "/humans/bodies/tracked", NEWEST)
+        self._tracked_output = self.create_output(self._messages.IdsList, "/humans/bodies/tracked", NEWEST)
 
     def unload(self) -> None:
         """Take the list back."""
         if self._tracked_output is not None:
-            self.destroy_publisher(self._tracked_output)
+            self.destroy_output(self._tracked_output)
             self._tracked_output = None
 
-    def wanted(self) -> bool:
-        """Whether somebody listens to the list or to a body."""
+    def resting(self) -> str:
+        """Whether nobody listens to the list, nor to a body."""
         bodies = (output for body in self._bodies.values() for output in (body.roi, body.skeleton2d))
-        return any(output.get_subscription_count() for output in (self._tracked_output, *bodies))
+        return "" if any(output.get_subscription_count() for output in bodies) else super().resting()
 
     def open_inputs(self) -> None:
         """Subscribe people in space and in the image."""
-        self.create_input(SkeletonArray, "skeletons", self._on_skeletons)
-        self.create_input(PersonKeypointsArray, "keypoints", self._on_keypoints)
-        self._silence_timer = steady_timer(self, SILENCE_PERIOD_S, self._look_for_silence)
+        self.create_input(SkeletonArray, "skeletons", self._on_skeletons, qos.PEOPLE_INPUT)
+        self.create_input(PersonKeypointsArray, "keypoints", self._on_keypoints, qos.PEOPLE_INPUT)
+        self._silence_timer = steady_timer(self, SILENCE_PERIOD_S, self._look_for_silence, self.traffic)
 
     def inputs_closed(self) -> None:
         """Nobody is known to be there any more."""
@@ -84,10 +90,12 @@ class HumansNode(RelayNode):
 
     def _on_skeletons(self, message: SkeletonArray) -> None:
         self._last_heard = time.monotonic()
+        self.statistics.record_received()
         present = [person.id for person in message.skeletons if person.tracking_state in PRESENT]
         if refused := [name for name in present if not is_body_id(name)]:
             self.warn("id", f"left out {refused}: expected letters, digits and single _, a letter first")
         self._follow([name for name in present if is_body_id(name)], message.header)
+        self.record_result(stamp_to_ns(message.header.stamp), {})
 
     def _follow(self, ids: Sequence[str], header: Header) -> None:
         """Have topics for these people and no others, and say who they are."""
@@ -113,6 +121,7 @@ class HumansNode(RelayNode):
             if not (width and height):
                 raise ValueError("expected the image's size, got 0")
         except ValueError as error:
+            self.statistics.record_dropped("contradictory keypoints")
             self.warn("contradictory message", f"keypoints not published: {error}")
             return
         for person, told in zip(people, message.people, strict=True):

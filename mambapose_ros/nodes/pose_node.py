@@ -140,7 +140,7 @@ class PoseNode(ImageNode):
         if self.parameters["detector"] == "external":
             self._external_input = ExternalKeypointsInput(self.submit)
             put = self._external_input.put_keypoints
-            self.create_input(PersonKeypointsArray, "external_keypoints", put, qos.KEYPOINTS_INPUT)
+            self.create_input(PersonKeypointsArray, "external_keypoints", put, qos.PEOPLE_INPUT)
         self._depth_subscription = None
         self._listen_to_depth(self.parameters["depth"] == "sensor")
         super().open_inputs()

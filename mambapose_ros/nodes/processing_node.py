@@ -1,103 +1,50 @@
-"""What every node has in common that turns messages into others: states, a worker, parameters, diagnostics."""
+"""What nodes have in common that work long on a message: a worker, and a mailbox where the newest wait."""
 
 from __future__ import annotations
 
-import copy
 import queue
 import threading
 from collections.abc import Callable
 from typing import Any
 
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from rcl_interfaces.msg import SetParametersResult
-from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
-from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from rclpy.parameter import Parameter
-from rclpy.publisher import Publisher
-from rclpy.qos import QoSProfile
-from rclpy.qos_overriding_options import QoSOverridingOptions
-from rclpy.subscription import Subscription
 from std_srvs.srv import SetBool, Trigger
 
-from mambapose_ros.errors import UserError
 from mambapose_ros.image_encoding import ImageError
-from mambapose_ros.memory import give_back
-from mambapose_ros.nodes import qos
-from mambapose_ros.nodes.diagnostics import gpu_memory_mb, stream_status
 from mambapose_ros.nodes.mailbox import Mailbox
-from mambapose_ros.nodes.parameters import ParameterSpec, declare_parameters
-from mambapose_ros.nodes.spin import steady_timer
-from mambapose_ros.nodes.statistics import StreamStatistics
-from mambapose_ros.nodes.throttle import ThrottledWarnings
+from mambapose_ros.nodes.managed_node import MANAGED_PARAMETERS, ManagedNode
+from mambapose_ros.nodes.parameters import ParameterSpec
 
 PROCESSING_PARAMETERS = (
-    ParameterSpec("autostart", True, "configure and activate by itself at start"),
+    *MANAGED_PARAMETERS,
     ParameterSpec("timeout", 1.0, "seconds without input until diagnostics warn", range=(0.1, 60.0), changeable=True),
     ParameterSpec("max_age", 1.0, "seconds; diagnostics warn of older results", range=(0.01, 3600.0), changeable=True),
 )
 
 
-class ProcessingNode(LifecycleNode):
+class ProcessingNode(ManagedNode):
     """A managed node that takes messages in, works on them in a thread of its own, and publishes what comes of it.
 
     What is submitted goes through a mailbox: while something is processed, only the newest of each sender waits; the
     rest is dropped and counted. Nothing is processed while nobody subscribes to any output, or after
-    ``~/set_enabled`` with false. Models are held from configure to cleanup, subscriptions from activate to deactivate.
-    Changes of parameters and states, which may take long, have one thread of the executor; what comes in has another,
-    if there are two. A subclass overrides the methods of the section "for subclasses".
+    ``~/set_enabled`` with false. A subclass overrides the methods of the section "for subclasses", here and in
+    ``ManagedNode``.
 
     Args:
         name: of the node.
         specs: its parameters, ``PROCESSING_PARAMETERS`` among them.
         node_arguments: as rclpy's Node takes them: namespace, parameter_overrides.
-
-    Attributes:
-        parameters: their values; those that may change do.
-        traffic: callback group of what comes in and is told about; not of states and parameters, which are rclpy's.
-        statistics: of what it takes in and gives out.
-        warn: logs a warning, once in a while per cause.
-        failed: whether it has given up (``spin.ClosableNode``).
-
-    Raises:
-        ParameterError: when a value given at start is not allowed.
     """
 
-    expects = "message"
-    """What it takes in, for "no ... came yet"."""
-
     def __init__(self, name: str, specs: tuple[ParameterSpec, ...], **node_arguments: Any) -> None:
-        super().__init__(name, **node_arguments)
-        self.failed = False
-        self.parameters = declare_parameters(self, specs)
-        self.statistics = StreamStatistics()
-        self.warn = ThrottledWarnings(self.get_logger())
-        self._specs = {spec.name: spec for spec in specs if spec.changeable}
-        self.traffic = MutuallyExclusiveCallbackGroup()
-        self._state, self._error = "unconfigured", ""
-        self._state_lock = threading.RLock()  # held while it changes, and while diagnostics look at it
+        super().__init__(name, specs, **node_arguments)
         self._enabled = True
-        self._inputs: list[Subscription] = []
-        self._outputs: list[Publisher] = []
-        self._cut_off: list[str] = []
         self._mailbox: Mailbox[Any] | None = None
         self._worker: threading.Thread | None = None
         self._changes: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self.create_service(Trigger, "~/reset", self._on_reset, callback_group=self.traffic)
         self.create_service(SetBool, "~/set_enabled", self._on_set_enabled, callback_group=self.traffic)
-        self.add_on_set_parameters_callback(self._on_set_parameters)
-        steady_timer(self, 1.0, self._publish_diagnostics, self.traffic)
 
     # --- for subclasses -------------------------------------------------------------------------------------------
-
-    def load(self) -> None:
-        """Make what takes long or may fail: models. Whatever it raises becomes a FAILURE to configure."""
-
-    def unload(self) -> None:
-        """Give back what ``load`` made, also if it stopped half-way."""
-
-    def open_inputs(self) -> None:
-        """Subscribe, by ``create_input``; callbacks ``submit`` what they get."""
 
     def process(self, items: tuple) -> None:
         """Work on what waited, the newest of each sender, oldest first; called in the worker thread.
@@ -109,79 +56,13 @@ class ProcessingNode(LifecycleNode):
     def forget(self) -> None:
         """Forget earlier input: what comes next does not follow it. Called between two calls of ``process``."""
 
-    def prepare(self, values: dict[str, Any], parameters: dict[str, Any]) -> list[Callable[[], None]]:
-        """Make ready for other values of parameters, while processing goes on.
-
-        Args:
-            values: those that change.
-            parameters: all, with the new values.
-
-        Returns:
-            What makes the changes, quickly; called between two calls of ``process``.
-
-        Raises:
-            Exception: any; the values are refused with its text as the reason.
-        """
-        return []
-
-    def parameters_changed(self, values: dict[str, Any]) -> None:
-        """Parameters have other values now."""
-
-    def problems(self) -> list[str]:
-        """What makes results worse than they could be, for diagnostics."""
-        return []
-
-    def figures(self) -> dict[str, Any]:
-        """What else diagnostics should show."""
-        return {}
-
     # --- to be called by subclasses -------------------------------------------------------------------------------
-
-    def create_input(
-        self, message_type: type, topic: str, callback: Callable[[Any], Any], profile: QoSProfile
-    ) -> Subscription:
-        """Subscribe until deactivated; ``qos_overrides.<topic>.subscription.*`` change the profile."""
-        subscription = self.create_subscription(
-            message_type,
-            topic,
-            callback,
-            _copied(profile),
-            callback_group=self.traffic,
-            qos_overriding_options=_overridable(),
-        )
-        self._inputs.append(subscription)
-        return subscription
-
-    def destroy_input(self, subscription: Subscription) -> None:
-        """Close one subscription before the others."""
-        self._inputs.remove(subscription)
-        self.destroy_subscription(subscription)
-
-    def create_output(self, message_type: type, topic: str, profile: QoSProfile) -> Publisher:
-        """Advertise a result; ``qos_overrides.<topic>.publisher.*`` change the profile.
-
-        Raises:
-            UserError: when they have values that are not allowed.
-        """
-        try:
-            publisher = self.create_publisher(
-                message_type, topic, _copied(profile), qos_overriding_options=_overridable()
-            )
-        except Exception as error:  # rclpy raises several unrelated types here
-            raise UserError(f"qos_overrides of {topic}: {error}; expected for example reliability: reliable") from error
-        self._outputs.append(publisher)
-        return publisher
-
-    @property
-    def active(self) -> bool:
-        """Whether it is in the state of that name."""
-        return self._state == "active"
 
     def submit(self, item: Any, sender: str = "") -> None:
         """Hand something to the worker; it may be replaced by a newer item of the same sender."""
         self.statistics.record_received()
         mailbox = self._mailbox
-        if reason := self._resting():
+        if reason := self.resting():
             self.statistics.record_dropped(reason)
         elif mailbox is not None and mailbox.put(item, sender):
             self.statistics.record_dropped(f"newer {self.expects} came first")
@@ -190,86 +71,18 @@ class ProcessingNode(LifecycleNode):
         """Have something done in the worker's thread before the next call of ``process``."""
         self._changes.put(change)
 
-    def record_result(self, stamp_ns: int, stage_ms: dict[str, float]) -> None:
-        """A result went out, made of what was taken at ``stamp_ns``."""
-        age_ns = self.get_clock().now().nanoseconds - stamp_ns
-        self.statistics.record_result(age_ns * 1e-9, stage_ms)
-
-    def fail(self, cause: str, message: str) -> None:
-        """Something gives no result because it is wrong; counted per cause, and logged once in a while."""
-        count = self.statistics.record_failed(cause)
-        self.warn(cause, f"{self.expects} dropped ({count} so far): {message}")
-
     # --- states ---------------------------------------------------------------------------------------------------
 
-    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Load; FAILURE with the reason in the log and the diagnostics when that is not possible."""
-        with self._state_lock:
-            code = self._enter("inactive", "configure", self.load, undo=self._unload)
-            if code != TransitionCallbackReturn.SUCCESS:
-                give_back()
-        return code
-
-    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+    def start(self) -> None:
         """Start the worker and open the subscriptions."""
-        with self._state_lock:
-            code = self._enter("active", "activate", self._start, undo=self._stop)
-        return super().on_activate(state) if code == TransitionCallbackReturn.SUCCESS else code
-
-    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Close the subscriptions and stop the worker."""
-        with self._state_lock:
-            self._stop()
-            self._state = "inactive"
-        return super().on_deactivate(state)
-
-    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Give back the models, and the GPU's memory."""
-        with self._state_lock:
-            self._unload()
-            give_back()
-            self._state = "unconfigured"
-        return TransitionCallbackReturn.SUCCESS
-
-    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """End in good order from any state."""
-        self.close()
-        self._state = "finalized"
-        return TransitionCallbackReturn.SUCCESS
-
-    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Back to the beginning, to be configured again."""
-        self.close()
-        give_back()
-        self._state = "unconfigured"
-        return TransitionCallbackReturn.SUCCESS
-
-    def close(self) -> None:
-        """End the worker and give back the models, in any state."""
-        with self._state_lock:
-            self._stop()
-            self._unload()
-
-    def _enter(self, state: str, verb: str, step: Callable[[], None], undo: Callable[[], None]) -> Any:
-        try:
-            step()
-        except Exception as error:  # whatever a library throws, the node says it and stays alive
-            undo()
-            self._error = f"cannot {verb}: {error}"
-            self.get_logger().error(self._error)
-            return TransitionCallbackReturn.FAILURE
-        self._state, self._error = state, ""
-        return TransitionCallbackReturn.SUCCESS
-
-    def _start(self) -> None:
         self._mailbox = Mailbox()
         self._worker = threading.Thread(target=self._work, args=(self._mailbox,), name="worker", daemon=True)
         self._worker.start()
         self.open_inputs()
 
-    def _stop(self) -> None:
-        while self._inputs:
-            self.destroy_input(self._inputs[-1])
+    def stop(self) -> None:
+        """Close the subscriptions and end the worker."""
+        self.close_inputs()
         if self._mailbox is not None and self._worker is not None:
             self._mailbox.close()
             self._worker.join()
@@ -279,7 +92,7 @@ class ProcessingNode(LifecycleNode):
         try:
             self._make_changes()  # what was prepared for them is given back with the rest
         finally:
-            self.unload()
+            super()._unload()
 
     # --- work -----------------------------------------------------------------------------------------------------
 
@@ -299,13 +112,9 @@ class ProcessingNode(LifecycleNode):
         while not self._changes.empty():
             self._changes.get()()
 
-    def _resting(self) -> str:
+    def resting(self) -> str:
         """Why there is nothing to do; empty when there is."""
-        if not self._enabled:
-            return "disabled (~/set_enabled)"
-        if not any(output.get_subscription_count() for output in self._outputs):
-            return "nobody listens"
-        return ""
+        return super().resting() if self._enabled else "disabled (~/set_enabled)"
 
     # --- requests -------------------------------------------------------------------------------------------------
 
@@ -324,67 +133,3 @@ class ProcessingNode(LifecycleNode):
         response.message = "enabled" if request.data else f"disabled: every {self.expects} is dropped until enabled"
         self.get_logger().info(response.message)
         return response
-
-    def _on_set_parameters(self, parameters: list[Parameter]) -> SetParametersResult:
-        """Make ready what is to change, or refuse all of it with a reason."""
-        given = {parameter.name: parameter.value for parameter in parameters if parameter.name in self._specs}
-        try:
-            values = {name: self._specs[name].check(value) for name, value in given.items()}
-            loaded = self._state in ("inactive", "active")
-            changes = self.prepare(values, {**self.parameters, **values}) if values and loaded else []
-        except Exception as error:  # whatever a model library throws
-            return SetParametersResult(successful=False, reason=str(error))
-        for change in changes:
-            self.between_items(change)
-        if values:
-            with self._state_lock:
-                self.parameters.update(values)
-                self.parameters_changed(values)
-            self.get_logger().info(f"from the next {self.expects} on: {values}")
-        return SetParametersResult(successful=True)
-
-    # --- reports --------------------------------------------------------------------------------------------------
-
-    def _publish_diagnostics(self) -> None:
-        with self._state_lock:
-            self._look_for_cut_off()
-            status = self._status()
-        message = DiagnosticArray(status=[status])
-        message.header.stamp = self.get_clock().now().to_msg()
-        self._diagnostics.publish(message)
-
-    def _status(self) -> DiagnosticStatus:
-        return stream_status(
-            name=f"{self.get_fully_qualified_name()}: pipeline",
-            expects=self.expects,
-            state=self._state,
-            error=self._error,
-            statistics=self.statistics,
-            resting=self._resting(),
-            cut_off=self._cut_off,
-            problems=self.problems(),
-            timeout_s=self.parameters["timeout"],
-            max_age_s=self.parameters["max_age"],
-            values={**self.parameters, **self.figures(), **gpu_memory_mb()},
-        )
-
-    def _look_for_cut_off(self) -> None:
-        """Find nodes that the quality of service or the type keeps from being connected; log each once.
-
-        Asked of the graph once a second rather than in QoS events: those do not tell who it is, and come before the
-        other side's name is known.
-        """
-        cut_off = [text for subscription in self._inputs for text in qos.cut_off_publishers(self, subscription)]
-        cut_off += [text for publisher in self._outputs for text in qos.cut_off_subscribers(self, publisher)]
-        for text in cut_off:
-            if text not in self._cut_off:
-                self.get_logger().warning(text)
-        self._cut_off = cut_off
-
-
-def _overridable() -> QoSOverridingOptions:
-    return QoSOverridingOptions.with_default_policies()
-
-
-def _copied(profile: QoSProfile) -> QoSProfile:
-    return copy.copy(profile)  # rclpy writes overrides into the profile that it is given

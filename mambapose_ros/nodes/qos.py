@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from rclpy.callback_groups import CallbackGroup
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import (
@@ -13,20 +17,70 @@ from rclpy.qos import (
     qos_check_compatible,
     qos_profile_sensor_data,
 )
+from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
+
+from mambapose_ros.errors import UserError
 
 IMAGE_INPUT = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 """Matches every camera driver, reliable or not; one deep, because only the newest image is of use."""
 
 CAMERA_INFO_INPUT = qos_profile_sensor_data
 
-KEYPOINTS_INPUT = qos_profile_sensor_data
-"""Of nodes that are not this package's: small messages, published with any profile."""
+PEOPLE_INPUT = qos_profile_sensor_data
+"""Small messages of whatever node: every publisher matches, and the newest is worth more than all."""
 
 IMAGE_OUTPUT = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 """Reliable, so that RViz and image_view, which ask for it, connect."""
 
 RESULT_OUTPUT = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
+
+
+def create_subscription(
+    node: Node,
+    message_type: type,
+    topic: str,
+    callback: Callable[[Any], Any],
+    profile: QoSProfile,
+    callback_group: CallbackGroup,
+) -> Subscription:
+    """A subscription whose profile the node's parameters ``qos_overrides.<topic>.subscription.*`` change.
+
+    Raises:
+        UserError: when they have values that are not allowed.
+    """
+    with _explained(topic):
+        return node.create_subscription(
+            message_type,
+            topic,
+            callback,
+            _copied(profile),
+            callback_group=callback_group,
+            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+        )
+
+
+def create_publisher(node: Node, message_type: type, topic: str, profile: QoSProfile) -> Publisher:
+    """A publisher whose profile the node's parameters ``qos_overrides.<topic>.publisher.*`` change.
+
+    Raises:
+        UserError: when they have values that are not allowed.
+    """
+    options = QoSOverridingOptions.with_default_policies()
+    with _explained(topic):
+        return node.create_publisher(message_type, topic, _copied(profile), qos_overriding_options=options)
+
+
+@contextmanager
+def _explained(topic: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # rclpy raises several unrelated types here
+        raise UserError(f"qos_overrides of {topic}: {error}; expected for example reliability: reliable") from error
+
+
+def _copied(profile: QoSProfile) -> QoSProfile:
+    return copy.copy(profile)  # rclpy writes overrides into the profile that it is given
 
 
 def cut_off_publishers(node: Node, subscription: Subscription) -> list[str]:

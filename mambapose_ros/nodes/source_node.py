@@ -55,12 +55,17 @@ class SourceNode(Node):
         self.failed = False
         self._parameters_given = declare_parameters(self, PARAMETERS)
         self._source = self._open()
-        self._image_publisher = self.create_publisher(Image, "image", qos.IMAGE_OUTPUT)
-        self._compressed_publisher = self.create_publisher(CompressedImage, "image/compressed", qos.IMAGE_OUTPUT)
-        self._camera_publisher = self.create_publisher(CameraInfo, "camera_info", qos.IMAGE_OUTPUT)
-        self._skeletons_publisher = self.create_publisher(SkeletonArray, "ground_truth/skeletons", qos.RESULT_OUTPUT)
-        self._keypoints_publisher = self.create_publisher(
-            PersonKeypointsArray, "ground_truth/keypoints", qos.RESULT_OUTPUT
+        self._image_publisher, self._compressed_publisher, self._camera_publisher = (
+            qos.create_publisher(self, message_type, topic, qos.IMAGE_OUTPUT)
+            for message_type, topic in (
+                (Image, "image"),
+                (CompressedImage, "image/compressed"),
+                (CameraInfo, "camera_info"),
+            )
+        )
+        self._skeletons_publisher, self._keypoints_publisher = (
+            qos.create_publisher(self, message_type, f"ground_truth/{topic}", qos.RESULT_OUTPUT)
+            for message_type, topic in ((SkeletonArray, "skeletons"), (PersonKeypointsArray, "keypoints"))
         )
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._work, name="source", daemon=True)

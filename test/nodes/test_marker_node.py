@@ -3,6 +3,8 @@ import pytest
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from mambapose_ros.msg import SkeletonArray
+from rcl_interfaces.srv import SetParameters
+from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from ros_harness import NodeProcess
 from visualization_msgs.msg import Marker, MarkerArray
@@ -45,7 +47,7 @@ def test_skeletons_become_markers_while_somebody_looks(listener, reliability):
     with NodeProcess("marker_node", "/markers_test", lifetime=2.5) as node:
         operator = Operator(listener, "/markers_test", reliability)
         listener.spin_until(lambda: listener.node.count_publishers(operator.topic), "marker_node is there")
-        assert not operator.publisher.get_subscription_count()  # nobody looks, nothing is sent
+        listener.spin_until(lambda: not operator.publisher.get_subscription_count(), "nothing is sent to nobody")
         operator.look()
         operator.send_until(skeletons("p1", "p2"), lambda: operator.shown, "markers")
         (latest,) = operator.shown[-1:]
@@ -54,9 +56,16 @@ def test_skeletons_become_markers_while_somebody_looks(listener, reliability):
         }
         assert all(marker.header.frame_id == "optical" and marker.header.stamp.sec == 1 for marker in latest.markers)
         assert all(marker.lifetime.sec == 2 for marker in latest.markers)
+        client = listener.node.create_client(SetParameters, "/markers_test/marker_node/set_parameters")
+        listener.spin_until(client.service_is_ready, "the service of parameters")
+        longer = Parameter("lifetime", value=7.0).to_parameter_msg()
+        client.call_async(SetParameters.Request(parameters=[longer]))
+        operator.send_until(
+            skeletons("p1", "p2"), lambda: operator.shown[-1].markers[0].lifetime.sec == 7, "a longer lifetime"
+        )
         operator.send_until(skeletons("p2"), lambda: deleted(operator.shown) == {"p1"}, "p1 is deleted, p2 is not")
         operator.publisher.publish(SkeletonArray(joint_names=["a"], parents=[]))
-        listener.spin_until(lambda: "skeletons not shown" in node.output(), "the complaint")
+        listener.spin_until(lambda: "not shown: " in node.output(), "the complaint")
         for subscription in list(listener.node.subscriptions):
             if subscription.topic_name == operator.topic:
                 listener.node.destroy_subscription(subscription)
