@@ -65,8 +65,8 @@ class LifterNode(ProcessingNode):
     ``keypoints/tracked``: the same people with ids, and those who are hidden for a moment. Markers are marker_node's.
 
     Each camera has a tracker and a memory of its own; the network is shared, and lifts the people of all frames that
-    wait in one batch. With several cameras, ids begin with the camera's name (front_p1), since nobody knows who is the
-    same in two of them.
+    wait in one batch, of those cameras whose skeletons or TF somebody subscribes to. With several cameras, ids begin
+    with the camera's name (front_p1), since nobody knows who is the same in two of them.
 
     Args:
         node_arguments: as ``ProcessingNode``.
@@ -205,13 +205,16 @@ class LifterNode(ProcessingNode):
             else:
                 stage_ms[messages.camera] = {"tracker": (time.perf_counter() - start) * 1e3}
         start = time.perf_counter()
-        cameras = [self._cameras[index] for index in stage_ms]
+        wanted = [index for index in stage_ms if self._cameras[index].output.wanted]
+        cameras = [self._cameras[index] for index in wanted]
         lifted = self._device.run(lambda: _lift_together(cameras), lambda: self._lift_again(cameras))
         lifter_ms = (time.perf_counter() - start) * 1e3
-        for camera, times, people in zip(cameras, stage_ms.values(), lifted, strict=True):
-            self.record_result(camera.last.stamp_ns, {**times, "lifter": lifter_ms})
+        for index, people in zip(wanted, lifted, strict=True):
+            stage_ms[index]["lifter"] = lifter_ms
             if people is not None:
-                camera.output.publish(people)
+                self._cameras[index].output.publish(people)
+        for index, times in stage_ms.items():
+            self.record_result(self._cameras[index].last.stamp_ns, times)
 
     def _lift_again(self, cameras: Sequence[_Camera]) -> tuple[LiftedFrame | None, ...]:
         """On the CPU; people keep their ids, and what is remembered of them."""

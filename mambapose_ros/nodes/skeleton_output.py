@@ -86,6 +86,12 @@ class SkeletonOutput:
             self._listener.close()
             self._listener = None
 
+    @property
+    def wanted(self) -> bool:
+        """Whether somebody listens to skeletons or TF."""
+        outputs = (self._skeletons_output, self._tf_output)
+        return any(output is not None and output.get_subscription_count() for output in outputs)
+
     def forget_transforms(self) -> None:
         """Time ran backwards: what TF said lies ahead."""
         if self._listener is not None:

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from geometry_msgs.msg import TransformStamped
-from mambapose_ros.msg import PersonKeypointsArray, SkeletonArray
+from mambapose_ros.msg import PersonKeypointsArray, Skeleton, SkeletonArray
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from tiny_lifter import WINDOW, save_tiny_lifter
@@ -66,13 +66,15 @@ def broken(camera: int, index: int) -> JoinedMessages:
 class Rig:
     """What the node says of each camera, and how many people the network was given at a time."""
 
-    def __init__(self, listener, node) -> None:
+    def __init__(self, listener, node, cameras: list[str] = CAMERAS) -> None:
         self.listener = listener
-        self.heard = [listener.hear(SkeletonArray, f"/rig/{name}/skeletons") for name in CAMERAS]
+        self.heard = [listener.hear(SkeletonArray, f"/rig/{name}/skeletons") for name in cameras]
         self.batches: list[int] = []
         model = node._cameras[0].lifter._network._model
         model.register_forward_pre_hook(lambda _, inputs: self.batches.append(len(inputs[0])))
         for camera in node._cameras:
+            if camera.name not in cameras:
+                continue
             output = camera.output._skeletons_output
             listener.spin_until(output.get_subscription_count, "the node knows who listens")
 
@@ -104,6 +106,20 @@ def test_a_bad_frame_of_one_camera_does_not_keep_the_others(listener, node):
     rig.await_indices([0, 2], [2], [0])
     assert rig.batches == [2, 2]
     assert node.statistics.dropped() == {"left/bad keypoints": 1, "arm/right/bad keypoints": 2}
+
+
+def test_who_nobody_asks_for_is_followed_and_not_lifted(listener, node):
+    rig = Rig(listener, node, ["left"])
+    for index in range(3):
+        node.process(tuple(frame_of(camera, index) for camera in range(3)))
+    rig.await_indices([0, 1, 2])
+    assert rig.batches == [1, 1, 1]
+    everybody = Rig(listener, node, ["rear"])
+    node.process((frame_of(0, 3), frame_of(2, 3)))
+    everybody.await_indices([3])
+    assert everybody.batches == [2]
+    (person,) = everybody.heard[0][0].skeletons
+    assert (person.id, person.tracking_state) == ("rear_p1", Skeleton.TRACKING_TRACKED)  # since the first frame
 
 
 def test_several_frames_of_each_camera_wait(node, monkeypatch):
