@@ -22,8 +22,9 @@ from mambapose_ros.nodes.lifter_inputs import JoinedMessages, LifterInputs
 from mambapose_ros.nodes.network_device import NetworkDevice
 from mambapose_ros.nodes.parameters import ParameterSpec
 from mambapose_ros.nodes.processing_node import PROCESSING_PARAMETERS, ProcessingNode
-from mambapose_ros.nodes.skeleton_output import SKELETON_PARAMETERS, SkeletonOutput
+from mambapose_ros.nodes.skeleton_output import SKELETON_PARAMETERS, SkeletonOutput, listen_to_transforms
 from mambapose_ros.nodes.spin import spin_node, steady_timer
+from mambapose_ros.nodes.transforms import TransformListener
 from mambapose_ros.perception.depth import DEPTHS
 from mambapose_ros.perception.device import DEVICES
 from mambapose_ros.perception.pipeline import discontinuity
@@ -80,6 +81,7 @@ class LifterNode(ProcessingNode):
         if not names or len(set(names)) < len(names):
             raise UserError(f"parameter cameras: got {names}; expected one or more different names, for example ['']")
         self._device = NetworkDevice(self.get_logger())
+        self._transforms: TransformListener | None = None
         self._cameras = [self._make_camera(name, several=len(names) > 1) for name in names]
         steady_timer(self, POLL_S, self._poll, self.traffic)
 
@@ -101,6 +103,7 @@ class LifterNode(ProcessingNode):
         from mambapose_ros.perception.lifter import Lifter
 
         given = self.parameters
+        self._transforms = listen_to_transforms(self)
         self._device.choose(given)
         network = self._device.run(self._load_network, self._load_network)
         for camera in self._cameras:
@@ -109,7 +112,7 @@ class LifterNode(ProcessingNode):
             camera.tracker.reset()
             camera.tracker.max_people = given["max_people"]
             camera.lifter = Lifter(network, given["window"], given["lookahead"])
-            camera.output.load()
+            camera.output.load(self._transforms)
         self.get_logger().info(f"configured with {given}; lifter: {self._cameras[0].lifter.description}")
 
     def _load_network(self) -> LiftingNetwork:
@@ -124,6 +127,9 @@ class LifterNode(ProcessingNode):
         for camera in self._cameras:
             camera.last = camera.lifter = None  # the tracker stays: its ids are not given again
             camera.output.unload()
+        if self._transforms is not None:
+            self._transforms.close()
+            self._transforms = None
 
     def forget(self) -> None:
         """Start anew: people get new ids."""

@@ -29,9 +29,10 @@ from mambapose_ros.nodes.image_node import IMAGE_PARAMETERS, ImageNode
 from mambapose_ros.nodes.message_types import MESSAGE_TYPES
 from mambapose_ros.nodes.network_device import NetworkDevice
 from mambapose_ros.nodes.parameters import ParameterSpec
-from mambapose_ros.nodes.skeleton_output import SKELETON_PARAMETERS, SkeletonOutput
+from mambapose_ros.nodes.skeleton_output import SKELETON_PARAMETERS, SkeletonOutput, listen_to_transforms
 from mambapose_ros.nodes.spin import spin_node
 from mambapose_ros.nodes.stage_parameters import DEPTH_PARAMETERS, DETECTOR_PARAMETERS, FLOW_PARAMETERS
+from mambapose_ros.nodes.transforms import TransformListener
 from mambapose_ros.perception import Pipeline, PipelineOptions
 from mambapose_ros.perception.depth import DEPTHS
 from mambapose_ros.perception.device import DEVICES
@@ -90,6 +91,7 @@ class PoseNode(ImageNode):
         self._depth_input = DepthInput(self.parameters["depth_timeout"])
         self._aligned_depth = AlignedDepth(self.parameters["lookahead"])
         self._keypoints_output = self.create_output(PersonKeypointsArray, "keypoints", qos.RESULT_OUTPUT)
+        self._transforms: TransformListener | None = None
         self._skeletons = SkeletonOutput(self, published=self._publish_markers)
         self._markers = SkeletonMarkers(MESSAGE_TYPES)
         self._markers_output = self.create_output(MarkerArray, "markers", qos.RESULT_OUTPUT)
@@ -105,7 +107,8 @@ class PoseNode(ImageNode):
         """Make the pipeline."""
         import torch
 
-        self._skeletons.load()
+        self._transforms = listen_to_transforms(self)
+        self._skeletons.load(self._transforms)
         self._device.choose(self.parameters)
         self._tracker = self._tracker or Tracker(id_prefix=self.parameters["id_prefix"])
         self._pipeline = self._device.run(self._make_pipeline, self._make_pipeline)
@@ -126,6 +129,9 @@ class PoseNode(ImageNode):
     def unload(self) -> None:
         """Give back the pipeline."""
         self._skeletons.unload()
+        if self._transforms is not None:
+            self._transforms.close()
+            self._transforms = None
         if self._pipeline is not None:
             self._pipeline.close()
             self._pipeline = None

@@ -35,6 +35,17 @@ SKELETON_PARAMETERS = (
 )
 
 
+def listen_to_transforms(node: ProcessingNode) -> TransformListener | None:
+    """What listens to TF for all of a node's outputs, where ``target_frame`` asks for it.
+
+    Raises:
+        UserError: when tf2_ros is needed and not installed.
+    """
+    if node.parameters["publish_tf"] and tf_message_type() is None:
+        node.get_logger().info("no TF: tf2_msgs is not installed (ros-$ROS_DISTRO-tf2-msgs)")
+    return TransformListener(node) if node.parameters["target_frame"] else None
+
+
 class SkeletonOutput:
     """Publishes ``skeletons`` and TF for a node whose parameters include ``SKELETON_PARAMETERS``.
 
@@ -65,26 +76,18 @@ class SkeletonOutput:
         self._tf_type = tf_message_type() if node.parameters["publish_tf"] else None
         self._tf_output = node.create_output(self._tf_type, "/tf", QoSProfile(depth=100)) if self._tf_type else None
 
-    def load(self) -> None:
-        """Listen to TF where that is needed.
-
-        Raises:
-            UserError: when tf2_ros is needed and not installed.
-        """
-        if self._node.parameters["publish_tf"] and self._tf_type is None:
-            self._node.get_logger().info("no TF: tf2_msgs is not installed (ros-$ROS_DISTRO-tf2-msgs)")
-        if self._node.parameters["target_frame"]:
-            self._listener = TransformListener(self._node)
+    def load(self, transforms: TransformListener | None) -> None:
+        """Publish from now on by these transforms (``listen_to_transforms``)."""
+        self._listener = transforms
+        if transforms is not None:
             self._waiting = ThreadPoolExecutor(1, "transforms")
 
     def unload(self) -> None:
-        """Stop listening; what still waits is not published."""
+        """What still waits for a transform is not published."""
         if self._waiting is not None:
             self._waiting.shutdown(cancel_futures=True)
             self._waiting = None
-        if self._listener is not None:
-            self._listener.close()
-            self._listener = None
+        self._listener = None
 
     @property
     def wanted(self) -> bool:
