@@ -105,8 +105,6 @@ class PoseNode(ImageNode):
 
     def load(self) -> None:
         """Make the pipeline."""
-        import torch
-
         self._transforms = listen_to_transforms(self)
         self._skeletons.load(self._transforms)
         self._device.choose(self.parameters)
@@ -115,7 +113,13 @@ class PoseNode(ImageNode):
         self.get_logger().info(
             f"configured with {self._options(self.parameters)}; lifter: {self._pipeline.description['lifter']}"
         )
-        if (more := advice(torch.cuda.is_available())) and not self._advised:
+        if not self._advised:
+            self._advise()
+
+    def _advise(self) -> None:
+        import torch
+
+        if more := advice(torch.cuda.is_available()):
             self.get_logger().info(more)
         self._advised = True
 

@@ -35,11 +35,8 @@ class Robot:
         self._keypoints = {
             name: node.create_publisher(PersonKeypointsArray, f"/late/{name}/keypoints", 5) for name in cameras
         }
-        self._tf, static = (
-            node.create_publisher(TFMessage, "/tf", 100),
-            node.create_publisher(TFMessage, "/tf_static", LATCHED),
-        )
-        self._static = static
+        self._tf = node.create_publisher(TFMessage, "/tf", 100)
+        static = node.create_publisher(TFMessage, "/tf_static", LATCHED)
         transform = Transform(translation=Vector3(z=1.0), rotation=LOOKING_AHEAD)
         frames = [f"optical_{name}" for name in cameras if name != NEVER]
         static.publish(TFMessage(transforms=[transform_of("base_link", frame, 0, transform) for frame in frames]))
