@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from mambapose_ros.msg import PersonKeypointsArray, SkeletonArray
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from ros_harness import NodeProcess
+from ros_harness import NodeProcess, Stopwatch
 from sensor_msgs.msg import CameraInfo, Image, TimeReference
 from tiny_lifter import WINDOW, save_tiny_lifter
 from visualization_msgs.msg import MarkerArray
@@ -154,6 +154,56 @@ def test_the_graph_finds_what_pose_node_finds(listener, weights, recording):
                 compared += 1
         assert compared >= 25
         listener.spin_until(lambda: any(message.markers for message in markers), "markers")
+
+
+def test_a_camera_that_stops_is_reported_by_every_stage_and_recovered_from_within_a_second(
+    listener, weights, recording
+):
+    quick = {"timeout": 0.5, "max_age": 3600.0}
+    with ExitStack() as stack:
+        nodes = {
+            name: stack.enter_context(NodeProcess(name, "/stopping", **quick, **more))
+            for name, more in {
+                "keypoint_node": {},
+                "flow_node": {},
+                "lifter_node": {"weights": weights, "window": WINDOW},
+            }.items()
+        }
+        skeletons = listener.hear(SkeletonArray, "/stopping/skeletons")
+        diagnostics = listener.hear(DiagnosticArray, "/diagnostics")
+        publishers, stamp_ns, due = Publishers(listener), listener.node.get_clock().now().nanoseconds, 0.0
+        publishers.connect(Image, "/stopping/image")
+
+        def send_until(condition, what: str) -> None:
+            def send_and_check():
+                nonlocal stamp_ns, due
+                if time.monotonic() >= due:
+                    due, stamp_ns = time.monotonic() + 0.05, stamp_ns + FRAME_NS
+                    frame = frame_of(recording[0], stamp_ns)
+                    publishers.send("/stopping/image", rgb_to_image(frame.image, frame_header(frame)))
+                return condition()
+
+            listener.spin_until(send_and_check, what, START_S)
+
+        def levels() -> list[bytes]:
+            newest = {status.name.partition(":")[0]: status.level for m in diagnostics for status in m.status}
+            return [newest.get(f"/stopping/{name}") for name in nodes]
+
+        def somebody() -> bool:
+            return bool(skeletons and skeletons[-1].skeletons)
+
+        send_until(lambda: somebody() and DiagnosticStatus.STALE not in levels(), "skeletons")
+        silence = Stopwatch(*nodes.values())
+        listener.spin_until(lambda: levels() == [DiagnosticStatus.STALE] * 3, "STALE everywhere")
+        # The timeout is 0.5 s and diagnostics come every second; the rest is for the way.
+        assert silence.read() < 0.5 + 1.0 + 0.25
+        stamp_ns += 3_000_000_000
+        skeletons.clear()
+        back = Stopwatch(*nodes.values())
+        send_until(somebody, "skeletons again")
+        assert back.read() < 1.0
+        send_until(lambda: DiagnosticStatus.STALE not in levels(), "nobody is STALE")
+        assert back.read() < 1.0 + 0.25
 
 
 GAP_NS = 5_000_000_000

@@ -20,7 +20,7 @@ from rcl_interfaces.srv import SetParameters
 from rclpy.context import Context
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from ros_harness import NodeProcess, waited_for_cpu
+from ros_harness import NodeProcess, Stopwatch
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
@@ -230,20 +230,6 @@ def test_stamps_that_jump_start_anew_without_using_ids_again(camera):
         camera.send_image_until(TRUTH.image, lambda: newest_id() not in {None, *seen}, f"a new id after {jump_ns} ns")
         seen.add(newest_id())
     assert len(seen) == 4
-
-
-class Stopwatch:
-    """Seconds since it was made that the test and pose_node did not spend waiting for a core."""
-
-    def __init__(self, pose_node: NodeProcess) -> None:
-        self._pids = os.getpid(), pose_node.pid
-        self._start = self._now()
-
-    def _now(self) -> float:
-        return time.monotonic() - waited_for_cpu(*self._pids)
-
-    def read(self) -> float:
-        return self._now() - self._start
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import tempfile
@@ -83,6 +84,21 @@ def waited_for_cpu(*pids: int) -> float:
     """
     paths = (path for pid in pids for path in Path(f"/proc/{pid}/task").glob("*/schedstat"))
     return 1e-9 * sum(int(path.read_text().split()[1]) for path in paths)
+
+
+class Stopwatch:
+    """Seconds since it was made that this process and those of nodes did not spend waiting for a core."""
+
+    def __init__(self, *nodes: NodeProcess) -> None:
+        self._pids = os.getpid(), *(node.pid for node in nodes)
+        self._start = self._now()
+
+    def _now(self) -> float:
+        return time.monotonic() - waited_for_cpu(*self._pids)
+
+    def read(self) -> float:
+        """The seconds."""
+        return self._now() - self._start
 
 
 class Listener:
