@@ -5,6 +5,7 @@ from pathlib import Path
 import hri_interfaces
 import numpy as np
 import pytest
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from lifecycle_msgs.srv import GetState
 from mambapose_ros.msg import PersonKeypointsArray, SkeletonArray
 from rclpy.qos import DurabilityPolicy, QoSProfile
@@ -26,12 +27,17 @@ SHOULDER = JOINT_INDEX["right_shoulder"]
 def test_without_hri_msgs_it_does_not_configure_and_says_what_to_install(listener):
     with NodeProcess("humans_node", "/unheard") as node:
         client = listener.node.create_client(GetState, "/unheard/humans_node/get_state")
+        diagnostics = listener.hear(DiagnosticArray, "/diagnostics")
         listener.spin_until(lambda: "cannot configure: hri_msgs 2 is needed" in node.output(), "the reason")
         assert "install ros-$ROS_DISTRO-hri-msgs" in node.output()
         listener.spin_until(client.service_is_ready, "the lifecycle service")
         future = client.call_async(GetState.Request())
         listener.spin_until(future.done, "an answer")
         assert future.result().current_state.label == "unconfigured"
+        listener.spin_until(lambda: diagnostics, "diagnostics")
+        (status,) = diagnostics[-1].status
+        assert status.level == DiagnosticStatus.ERROR
+        assert "the node is unconfigured: cannot configure: hri_msgs 2 is needed" in status.message
         assert node.stop() == 0
 
 
