@@ -19,6 +19,7 @@ from launch_ros.actions import Node
 
 from launch import LaunchContext, LaunchDescription
 from mambapose_ros.errors import UserError
+from mambapose_ros.messages import is_rectified
 from mambapose_ros.nodes.launch_arguments import CameraArguments, cameras_of, parameter_file
 from mambapose_ros.nodes.localhost import stay_on_this_machine
 from mambapose_ros.nodes.rviz_config import rviz_arguments
@@ -202,7 +203,7 @@ def marker_node(given: dict[str, str], camera: CameraArguments) -> Node:
 
 def lifter_node(given: dict[str, str], cameras: tuple[CameraArguments, ...]) -> Node:
     """Joins what the others made of all cameras, and lifts."""
-    values = {}
+    values: dict[str, object] = {"rectified": True} if is_rectified(given["image_topic"]) else {}
     if given["cameras"]:
         values["cameras"] = [camera.name for camera in cameras]
     if given["flow"]:

@@ -8,6 +8,7 @@ import numpy as np
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from mambapose_ros.geometry import Camera
+from mambapose_ros.messages import is_rectified
 from mambapose_ros.nodes import qos
 from mambapose_ros.nodes.conversions import compressed_to_rgb, image_to_rgb, stamp_to_ns
 from mambapose_ros.nodes.intrinsics import Intrinsics
@@ -23,6 +24,8 @@ IMAGE_PARAMETERS = (
 
 class ImageNode(ProcessingNode):
     """Subscribes ``image`` (or ``image/compressed``) and ``camera_info``; a subclass processes frames.
+
+    Images of a topic whose name says so (``messages.is_rectified``) are taken as rectified.
 
     Args:
         name: of the node.
@@ -54,14 +57,14 @@ class ImageNode(ProcessingNode):
 
     def open_inputs(self) -> None:
         """Subscribe image and intrinsics."""
+        self._intrinsics.rectified = is_rectified(self.open_images())
         self.create_input(CameraInfo, "camera_info", self._intrinsics.put, qos.CAMERA_INFO_INPUT)
-        self.open_images()
 
-    def open_images(self) -> None:
-        """Subscribe the images alone."""
+    def open_images(self) -> str:
+        """Subscribe the images alone; returns their topic's full name."""
         compressed = self.parameters["image_transport"] == "compressed"
         image_type, topic = (CompressedImage, "image/compressed") if compressed else (Image, "image")
-        self.create_input(image_type, topic, self.put_image, qos.IMAGE_INPUT)
+        return self.create_input(image_type, topic, self.put_image, qos.IMAGE_INPUT).topic_name
 
     def process(self, items: tuple[Any, ...]) -> None:
         """Turn the newest image into a frame."""

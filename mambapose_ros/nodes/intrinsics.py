@@ -12,10 +12,12 @@ class Intrinsics:
     """The newest intrinsics of a camera, or assumed ones.
 
     Attributes:
+        rectified: whether they are to be those of its rectified images; holds for what comes from now on.
         problem: why they were assumed when last asked for; empty when they were not.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, rectified: bool = False) -> None:
+        self.rectified = rectified
         self.problem = ""
         self._camera: Camera | None = None
         self._why_none = "no camera_info came yet"
@@ -23,7 +25,7 @@ class Intrinsics:
     def put(self, message: CameraInfo) -> None:
         """A camera tells its intrinsics."""
         try:
-            self._camera = camera_from_info(message)
+            self._camera = camera_from_info(message, self.rectified)
         except CameraError as error:
             self._camera, self._why_none = None, str(error)
 

@@ -38,6 +38,7 @@ PARAMETERS = (
     *PROCESSING_PARAMETERS,
     *SKELETON_PARAMETERS,
     ParameterSpec("cameras", [""], "namespaces of the cameras, below the node's own; one empty name = that itself"),
+    ParameterSpec("rectified", False, "keypoints are of rectified images: camera_info's P holds, not its K and D"),
     ParameterSpec("flow", True, "whether keypoints are joined with the topics flow and flow/since"),
     ParameterSpec("depth", "off", "what makes the topic depth or inverse_depth to join", choices=tuple(DEPTHS)),
     ParameterSpec("join_timeout", 0.1, "seconds that keypoints wait for flow and depth", range=(0.0, 0.5)),
@@ -91,7 +92,7 @@ class LifterNode(ProcessingNode):
             name=name,
             prefix=prefix,
             id_prefix=f"{name.replace('/', '_')}_" if several and name else "",
-            intrinsics=Intrinsics(),
+            intrinsics=Intrinsics(self.parameters["rectified"]),
             tracked_output=self.create_output(PersonKeypointsArray, f"{prefix}keypoints/tracked", qos.RESULT_OUTPUT),
             output=SkeletonOutput(self, prefix),
         )

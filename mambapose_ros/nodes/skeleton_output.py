@@ -103,6 +103,8 @@ class SkeletonOutput:
     def publish(self, lifted: LiftedFrame) -> None:
         """Tell of the people of one image."""
         self._placed = {s.id: s.scale_source for s in lifted.skeletons if s.state != "lost"}
+        for person, problem in lifted.unplaced.items():
+            self._node.warn("no place", f"{person} has no skeleton: {problem}")
         if self._tf_output is not None:
             transforms = body_transforms(lifted, self._node.parameters["tf_joints"])
             self._tf_output.publish(self._tf_type(transforms=transforms))
