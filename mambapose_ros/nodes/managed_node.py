@@ -43,6 +43,7 @@ class ManagedNode(LifecycleNode):
         parameters: their values; those that may change do.
         traffic: callback group of what comes in and is told about; not of states and parameters, which are rclpy's.
         statistics: of what it takes in and gives out.
+        heard_by_itself: outputs whose topic it subscribes to, once.
         warn: logs a warning, once in a while per cause.
         failed: whether it has given up (``spin.ClosableNode``).
 
@@ -68,6 +69,7 @@ class ManagedNode(LifecycleNode):
         self._state_lock = threading.RLock()  # held while it changes, and while diagnostics look at it
         self._inputs: list[Subscription] = []
         self._outputs: list[Publisher] = []
+        self.heard_by_itself: set[Publisher] = set()
         self._cut_off: list[str] = []
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self.add_on_set_parameters_callback(self._on_set_parameters)
@@ -94,7 +96,7 @@ class ManagedNode(LifecycleNode):
 
     def resting(self) -> str:
         """Why there is nothing to do; empty when there is."""
-        return "" if any(output.get_subscription_count() for output in self._outputs) else "nobody listens"
+        return "" if any(map(self.is_heard, self._outputs)) else "nobody listens"
 
     def prepare(self, values: dict[str, Any], parameters: dict[str, Any]) -> list[Callable[[], None]]:
         """Make ready for other values of parameters, while work goes on.
@@ -160,6 +162,10 @@ class ManagedNode(LifecycleNode):
         """Advertise it no longer."""
         self._outputs.remove(publisher)
         self.destroy_publisher(publisher)
+
+    def is_heard(self, publisher: Publisher) -> bool:
+        """Whether somebody else subscribes to an output."""
+        return publisher.get_subscription_count() > (publisher in self.heard_by_itself)
 
     @property
     def active(self) -> bool:

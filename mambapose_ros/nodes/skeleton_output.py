@@ -81,19 +81,21 @@ class SkeletonOutput:
         self._listener = transforms
         if transforms is not None:
             self._waiting = ThreadPoolExecutor(1, "transforms")
+            self._node.heard_by_itself.add(self._tf_output)
 
     def unload(self) -> None:
         """What still waits for a transform is not published."""
         if self._waiting is not None:
             self._waiting.shutdown(cancel_futures=True)
             self._waiting = None
+            self._node.heard_by_itself.discard(self._tf_output)
         self._listener = None
 
     @property
     def wanted(self) -> bool:
         """Whether somebody listens to skeletons or TF."""
         outputs = (self._skeletons_output, self._tf_output)
-        return any(output is not None and output.get_subscription_count() for output in outputs)
+        return any(output is not None and self._node.is_heard(output) for output in outputs)
 
     def forget_transforms(self) -> None:
         """Time ran backwards: what TF said lies ahead."""

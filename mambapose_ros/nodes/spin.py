@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import signal
 import sys
+import threading
 from collections.abc import Callable
 from typing import Protocol
 
@@ -43,6 +45,10 @@ def spin_node(factory: Callable[[], ClosableNode], threads: int = 1) -> int:
         The exit status: 1 when the node cannot start, with the reason in one line, or has given up.
     """
     share_one_arena()
+    spinning = threading.Event()
+    # rclpy's handler, which calls this one, ends the loop. An exception could come anywhere in it, also where the
+    # executor starts a thread, which then would not be known, and not be told to end.
+    signal.signal(signal.SIGINT, lambda *what: None if spinning.is_set() else signal.default_int_handler(*what))
     try:
         rclpy.init(args=sys.argv)
     except RuntimeError as error:  # of what rcl makes of the command line
@@ -55,6 +61,7 @@ def spin_node(factory: Callable[[], ClosableNode], threads: int = 1) -> int:
             _autostart(node)
         executor = SingleThreadedExecutor() if threads == 1 else MultiThreadedExecutor(threads)
         executor.add_node(node)
+        spinning.set()
         # Not one long wait: a signal can come between the executor's last look and its sleep, and then wakes nobody.
         while rclpy.ok() and not node.failed:
             executor.spin_once(timeout_sec=0.5)

@@ -4,6 +4,7 @@ import time
 
 import numpy as np
 import pytest
+from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import Quaternion, Transform, TransformStamped, Vector3
 from mambapose_ros.msg import PersonKeypointsArray, SkeletonArray
 from rclpy.qos import DurabilityPolicy, QoSProfile
@@ -99,3 +100,17 @@ def test_skeletons_wait_for_their_transform_each_camera_for_its_own(listener, tm
     newest, before = (message.skeletons[0].joints[0].position for message in (messages[-1], messages[-2]))
     assert newest.x - before.x == pytest.approx((stamps[-1] - stamps[-2]) * 1e-9, abs=0.02)
     assert newest.x - robot.driven_m(stamps[-1]) > 1.0
+
+
+def test_that_it_listens_to_tf_itself_does_not_keep_it_at_work(listener, tmp_path):
+    weights = save_tiny_lifter(tmp_path / "tiny.safetensors")
+    given = {"weights": weights, "window": WINDOW, "flow": False, "cameras": ["front"], "target_frame": "map"}
+    with NodeProcess("lifter_node", "/late", **given):
+        robot = Robot(listener, given["cameras"])
+        for subscription in list(listener.node.subscriptions):
+            if subscription.topic_name == "/late/front/skeletons":
+                listener.node.destroy_subscription(subscription)
+        heard = listener.hear(DiagnosticArray, "/diagnostics")
+        robot.drive_until(
+            lambda: any(status.message == "resting: nobody listens" for m in heard for status in m.status), "it rests"
+        )
