@@ -216,11 +216,11 @@ class LifterNode(ProcessingNode):
         cameras = [self._cameras[index] for index in wanted]
         lifted = self._device.run(lambda: _lift_together(cameras), lambda: self._lift_again(cameras))
         lifter_ms = (time.perf_counter() - start) * 1e3
-        for index, people in zip(wanted, lifted, strict=True):
-            stage_ms[index]["lifter"] = lifter_ms
-            if people is not None:
-                self._cameras[index].output.publish(people)
+        found = dict(zip(wanted, lifted, strict=True))
         for index, times in stage_ms.items():
+            if index in found:
+                times["lifter"] = lifter_ms
+            self._cameras[index].output.publish(found.get(index))
             self.record_result(self._cameras[index].last.stamp_ns, times)
 
     def _lift_again(self, cameras: Sequence[_Camera]) -> tuple[LiftedFrame | None, ...]:

@@ -220,8 +220,7 @@ class PoseNode(ImageNode):
         self._people = sum(person.state != "lost" for person in result.keypoints)
         self._keypoints_output.publish(keypoints_to_msg(frame, result.keypoints))
         self.record_result(frame.stamp_ns, result.stage_ms)
-        if result.lifted is not None:
-            self._skeletons.publish(result.lifted)
+        self._skeletons.publish(result.lifted)
         self._publish_annotated(result)
         self._publish_depth(result)
 
@@ -232,9 +231,12 @@ class PoseNode(ImageNode):
             self._pipeline.remake(self._options(self.parameters))
             self._aligned_depth.reset()
             self.get_logger().warning("starting anew on the CPU, people get new ids")
-            return self._pipeline(frame)
+            return self._pipeline(frame, lift)
 
-        return self._device.run(lambda: self._pipeline(frame), again)
+        # Depth is aligned by the skeletons.
+        by_skeletons = (self._markers_output, self._depth_output)
+        lift = self._skeletons.wanted or any(output.get_subscription_count() for output in by_skeletons)
+        return self._device.run(lambda: self._pipeline(frame, lift), again)
 
     def _publish_markers(self, message: SkeletonArray) -> None:
         if self._markers_output.get_subscription_count() > 0:

@@ -102,8 +102,11 @@ class SkeletonOutput:
         if self._listener is not None:
             self._listener.clear()
 
-    def publish(self, lifted: LiftedFrame) -> None:
-        """Tell of the people of one image."""
+    def publish(self, lifted: LiftedFrame | None) -> None:
+        """Tell of the people of one image; None = they were not lifted."""
+        if lifted is None:
+            self._placed = {}
+            return
         self._placed = {s.id: s.scale_source for s in lifted.skeletons if s.state != "lost"}
         for person, problem in lifted.unplaced.items():
             self._node.warn("no place", f"{person} has no skeleton: {problem}")

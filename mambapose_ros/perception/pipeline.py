@@ -94,6 +94,11 @@ class SkeletonLifter(Protocol):
     ) -> LiftedFrame | None:
         """The people of this frame in space or, looking ahead, of an earlier one; None while there is no such frame."""
 
+    def observe(
+        self, frame: Frame, people: Sequence[PersonKeypoints], flow: np.ndarray | None, depth: DepthMap | None
+    ) -> None:
+        """Remember them, as a call does, without lifting."""
+
     def flush(self) -> tuple[LiftedFrame, ...]:
         """The frames that are still owed when no more come, oldest first."""
 
@@ -161,11 +166,15 @@ class Pipeline:
             tracker=tracker,
         )
 
-    def __call__(self, frame: Frame) -> FrameResult:
+    def __call__(self, frame: Frame, lift: bool = True) -> FrameResult:
         """Find the people in the next frame.
 
         A frame that does not follow the last one (``discontinuity``) starts anew: nothing remembered is used, and
         people get new ids.
+
+        Args:
+            frame: that was taken after the last one.
+            lift: False = nobody wants to know where in space they are now; what is seen is remembered all the same.
 
         Raises:
             ValueError: when it is closed, as after ``remake`` failed.
@@ -184,7 +193,10 @@ class Pipeline:
         lifted = None
         if self._lifter is not None:
             with _timed(stage_ms, "lifter"):
-                lifted = self._lifter(frame, people, flow, depth)
+                if lift:
+                    lifted = self._lifter(frame, people, flow, depth)
+                else:
+                    self._lifter.observe(frame, people, flow, depth)
         return FrameResult(
             frame=frame,
             keypoints=people,

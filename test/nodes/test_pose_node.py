@@ -396,6 +396,19 @@ def test_a_node_that_does_not_start_by_itself_says_so_and_can_be_led_through_its
         assert node.stop() == 0
 
 
+def test_people_are_lifted_while_somebody_wants_skeletons(listener, weights):
+    with NodeProcess("pose_node", "/lifting", weights=str(weights), window=WINDOW, publish_tf=False, flow="off"):
+        camera = Camera(listener, "/lifting")
+        camera.connect()
+        camera.send_image_until(TRUTH.image, lambda: camera.value("skeletons") is not None, "diagnostics of results")
+        camera.send_image_until(TRUTH.image, lambda: camera.value("people") == "1", "somebody is followed")
+        assert camera.value("skeletons") == "0"
+        skeletons = listener.hear(SkeletonArray, "/lifting/skeletons")
+        camera.send_image_until(
+            TRUTH.image, lambda: any(message.skeletons for message in skeletons), "skeletons, now that they are wanted"
+        )
+
+
 def test_people_are_published_in_space_and_as_markers(camera):
     skeletons = camera.listener.hear(SkeletonArray, "/shared_pose_node/skeletons")
     markers = camera.listener.hear(MarkerArray, "/shared_pose_node/markers")

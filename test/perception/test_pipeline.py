@@ -53,6 +53,9 @@ class RecordingLifter:
         skeletons = (Skeleton3D(person.id, np.zeros((17, 3)), np.ones(17), "none") for person in people)
         return LiftedFrame(frame.stamp_ns, frame.frame_id, frame.camera, tuple(people), tuple(skeletons))
 
+    def observe(self, frame, people, flow, depth):
+        self.seen.append(("observed", *(person.id for person in people)))
+
     def flush(self):
         return ("the rest",)
 
@@ -120,6 +123,14 @@ def test_stages_are_timed_and_may_be_left_out():
     assert result.flow is None
     assert result.lifted is None
     assert set(result.stage_ms) == {"keypoints", "tracker"}
+
+
+def test_who_is_not_to_be_lifted_is_remembered():
+    lifter = RecordingLifter()
+    pipeline = Pipeline(FixedDetector(), lifter=lifter)
+    assert pipeline(frame_at(0), lift=False).lifted is None
+    assert pipeline(frame_at(33_000_000)).lifted.skeletons
+    assert lifter.seen == [("observed", "p1"), ("p1",)]
 
 
 def test_flow_and_depth_are_estimated_while_the_detector_works():
