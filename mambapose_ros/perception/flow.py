@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from mambapose_ros.errors import UserError
 from mambapose_ros.weights import WeightsError, locate
 
 if TYPE_CHECKING:
@@ -285,7 +286,14 @@ def make_flow(
     Raises:
         ValueError: for another name or numbers that make no sense.
         WeightsError: when the weights are not on this machine, or are not RAFT's.
+        UserError: when a library that it needs is not installed.
     """
     if name not in FLOWS:
         raise ValueError(f"expected flow to be one of {', '.join(FLOWS)}, got {name!r}")
-    return FLOWS[name](name, device, weights, width, updates)
+    try:
+        return FLOWS[name](name, device, weights, width, updates)
+    except ImportError as error:
+        raise UserError(
+            f"flow {name!r} cannot run here: {error}. Install it with pip, or `make build` in a checkout; dis and off "
+            "remain"
+        ) from error

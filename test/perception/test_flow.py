@@ -1,3 +1,5 @@
+import sys
+
 import cv2
 import numpy as np
 import pytest
@@ -6,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchvision.models import optical_flow
 
+from mambapose_ros.errors import UserError
 from mambapose_ros.perception.flow import DIS, FLOWS, RAFT, StreamFlow, load_raft, make_flow
 from mambapose_ros.synthetic import SyntheticScene
 from mambapose_ros.weights import WeightsError
@@ -199,6 +202,12 @@ def test_raft_through_its_name_takes_a_file_and_small_images(raft_file):
 def test_raft_is_the_same_on_a_gpu(raft_file):
     answers = [RAFT(load_raft("raft_small", raft_file), 4, device)(MOVED, TEXTURE) for device in ("cpu", "cuda")]
     np.testing.assert_allclose(answers[1], answers[0], atol=0.05)
+
+
+def test_a_missing_library_is_told_before_the_first_image(raft_file, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torchvision.models", None)
+    with pytest.raises(UserError, match=r"flow 'raft_small' cannot run here.*torchvision.*dis and off remain"):
+        make_flow("raft_small", weights=str(raft_file))
 
 
 def test_files_that_are_not_rafts_are_refused(tmp_path, raft_file):
