@@ -55,7 +55,7 @@ def test_only_nodes_know_ros():
 
 
 def test_the_check_finds_ros_where_it_is():
-    assert {"rclpy.lifecycle", "rclpy.qos"} & imported_modules(PACKAGE / "nodes" / "processing_node.py")
+    assert {"rclpy.lifecycle", "rclpy.qos"} <= imported_modules(PACKAGE / "nodes" / "managed_node.py")
     assert "mambapose_ros.msg" in imported_modules(PACKAGE / "nodes" / "conversions.py")
 
 

@@ -70,6 +70,10 @@ def spin_node(factory: Callable[[], ClosableNode], threads: int = 1) -> int:
         return 1
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
+    except Exception:
+        if rclpy.ok():
+            raise
+        # Told to stop while a callback used what is shut down now.
     finally:
         if node is not None:
             node.close()

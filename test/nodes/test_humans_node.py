@@ -38,7 +38,7 @@ def test_without_hri_msgs_it_does_not_configure_and_says_what_to_install(listene
         (status,) = diagnostics[-1].status
         assert status.level == DiagnosticStatus.ERROR
         assert "the node is unconfigured: cannot configure: hri_msgs 2 is needed" in status.message
-        assert node.stop() == 0
+        assert node.stop() == 0, node.output()
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +137,7 @@ def test_people_are_bodies_while_they_are_there(listener, hri):
         robot.show_until(lambda: robot.tracked() == {"c0p2"}, "p1 leaves", c0p2="tracked")
         robot.show_until(lambda: robot.publishers_of("p1") == 0, "the topics of p1 go", c0p2="tracked")
         assert robot.publishers_of("c0p2") == 2
-        assert node.stop() == 0
+        assert node.stop() == 0, node.output()
 
 
 def test_when_skeletons_stop_everybody_has_left_and_without_listeners_nothing_is_subscribed(listener, hri):

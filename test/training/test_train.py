@@ -73,7 +73,7 @@ def test_training_begins_with_given_weights_and_remembers_their_recipe(tmp_path,
     second = train(options_of(tmp_path / "second", shared, init=str(first), learning_rate=0.0, steps=1))
     before, after = load_mambapose(first).state_dict(), load_mambapose(second).state_dict()
     changed = [name for name in before if not torch.equal(before[name], after[name])]
-    assert changed == ["head.1.bias"]  # by the calibration
+    assert set(changed) <= {"head.1.bias"}  # by the calibration, which finds its own answer once more
     with safe_open(second, framework="pt") as file:
         assert json.loads(json.loads(file.metadata()["recipe"])["init"])["seed"] == 3
     untold = tmp_path / "untold.safetensors"
