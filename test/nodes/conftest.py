@@ -22,6 +22,25 @@ def ros():
 
 
 @pytest.fixture
+def closed_at_the_end():
+    """A list; what is in it when the test has ended is closed."""
+    made: list = []
+    yield made
+    for one in made:
+        one.close()
+
+
+@pytest.fixture
+def nodes_of_the_test(ros):
+    """A list of nodes in this process; they are closed and destroyed when the test has ended."""
+    made: list = []
+    yield made
+    for node in made:
+        node.close()
+        node.destroy_node()
+
+
+@pytest.fixture
 def listener(request):
     made = Listener(f"test_{abs(hash(request.node.nodeid)) % 10**8}")
     yield made

@@ -36,20 +36,17 @@ def test_rectified_images_have_the_intrinsics_of_rectified_images():
 
 
 @pytest.mark.parametrize(("topic", "focal_length"), [("/front/image_raw", 40.0), ("/front/image_rect_color", 33.0)])
-def test_the_topic_of_the_images_says_whether_they_are_rectified(ros, topic, focal_length):
+def test_the_topic_of_the_images_says_whether_they_are_rectified(nodes_of_the_test, topic, focal_length):
     node = PoseNode(
         parameter_overrides=[Parameter("weights", value=""), Parameter("autostart", value=False)],
         cli_args=["--ros-args", "-r", f"image:={topic}"],
     )
-    try:
-        node.trigger_configure()
-        node.trigger_activate()
-        header = Header(frame_id="camera")
-        info = camera_to_info(Camera(WIDTH, HEIGHT, [[40, 0, 16], [0, 40, 12], [0, 0, 1]]), header)
-        info.p[0] = 33.0
-        node._intrinsics.put(info)
-        frame = node.frame_of(rgb_to_image(np.zeros((HEIGHT, WIDTH, 3), np.uint8), header))
-        assert frame.camera.K[0, 0] == focal_length
-    finally:
-        node.close()
-        node.destroy_node()
+    nodes_of_the_test.append(node)
+    node.trigger_configure()
+    node.trigger_activate()
+    header = Header(frame_id="camera")
+    info = camera_to_info(Camera(WIDTH, HEIGHT, [[40, 0, 16], [0, 40, 12], [0, 0, 1]]), header)
+    info.p[0] = 33.0
+    node._intrinsics.put(info)
+    frame = node.frame_of(rgb_to_image(np.zeros((HEIGHT, WIDTH, 3), np.uint8), header))
+    assert frame.camera.K[0, 0] == focal_length

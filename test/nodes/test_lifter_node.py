@@ -29,20 +29,16 @@ def weights(tmp_path_factory):
 
 
 @pytest.fixture
-def make_node(ros, weights):
-    made = []
-
+def make_node(nodes_of_the_test, weights):
     def make(**more) -> LifterNode:
         values = {"cameras": CAMERAS, "weights": str(weights), "window": WINDOW, "flow": False, "device": "cpu", **more}
         given = [Parameter(name, value=value) for name, value in values.items()]
-        made.append(LifterNode(namespace="/rig", parameter_overrides=given))
-        assert made[-1].trigger_configure() == TransitionCallbackReturn.SUCCESS
-        return made[-1]
+        node = LifterNode(namespace="/rig", parameter_overrides=given)
+        nodes_of_the_test.append(node)
+        assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+        return node
 
-    yield make
-    for node in made:
-        node.close()
-        node.destroy_node()
+    return make
 
 
 @pytest.fixture

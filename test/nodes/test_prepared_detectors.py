@@ -25,17 +25,13 @@ class Detector:
 
 
 @pytest.fixture
-def make_node(ros):
-    made = []
-
+def make_node(nodes_of_the_test):
     def make(kind: type, **values):
-        made.append(kind(parameter_overrides=[Parameter(name, value=value) for name, value in values.items()]))
-        return made[-1]
+        node = kind(parameter_overrides=[Parameter(name, value=value) for name, value in values.items()])
+        nodes_of_the_test.append(node)
+        return node
 
-    yield make
-    for node in made:
-        node.close()
-        node.destroy_node()
+    return make
 
 
 @pytest.fixture

@@ -145,16 +145,13 @@ class Setting:
 
 
 @pytest.fixture
-def setting(listener, request):
-    made = []
-
+def setting(listener, request, closed_at_the_end):
     def make(**parameters) -> Setting:
-        made.append(Setting(listener, f"/shouter_{abs(hash(request.node.name)) % 10**8}", **parameters))
-        return made[-1]
+        made = Setting(listener, f"/shouter_{abs(hash(request.node.name)) % 10**8}", **parameters)
+        closed_at_the_end.append(made)
+        return made
 
-    yield make
-    for one in made:
-        one.close()
+    return make
 
 
 def data(messages: list) -> list[str]:

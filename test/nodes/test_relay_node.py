@@ -88,16 +88,13 @@ class Setting:
 
 
 @pytest.fixture
-def setting(listener, request):
-    made = []
-
+def setting(listener, request, closed_at_the_end):
     def make(**parameters) -> Setting:
-        made.append(Setting(listener, f"/parrot_{abs(hash(request.node.name)) % 10**8}", **parameters))
-        return made[-1]
+        made = Setting(listener, f"/parrot_{abs(hash(request.node.name)) % 10**8}", **parameters)
+        closed_at_the_end.append(made)
+        return made
 
-    yield make
-    for one in made:
-        one.close()
+    return make
 
 
 def test_diagnostics_tell_how_it_is_in_every_state(setting):
