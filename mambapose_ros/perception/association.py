@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mambapose_ros.perception.boxes import box_iou
 from mambapose_ros.perception.oks import OKS_SIGMAS, area_of, oks
 from mambapose_ros.types import PersonKeypoints
 
@@ -86,7 +87,7 @@ def likeness(people: Sequence[PersonKeypoints], expected: Sequence[Expectation])
     weight = np.maximum(weight, _LEAST_WEIGHT) * common
     total = np.maximum(weight.sum(axis=2), _LEAST_WEIGHT)
     joints = (weight * expected_oks(offset, area, place)).sum(axis=2) / total
-    overlap = _box_iou(boxes[:, None], expected_boxes) * expected_oks(np.zeros_like(offset), area, place).mean(axis=2)
+    overlap = box_iou(boxes[:, None], expected_boxes) * expected_oks(np.zeros_like(offset), area, place).mean(axis=2)
     middle = (weight[..., None] * offset).sum(axis=2) / total[..., None]
     same_place = _tail((middle**2 / (place + (area * _PLACE_SPREAD**2)[..., None])).sum(axis=2))
     change = np.log(relative_size(xy[:, None], expected_xy))
@@ -159,10 +160,3 @@ def assign(likenesses: np.ndarray) -> dict[int, int]:
 def _rank(person: PersonKeypoints) -> tuple[float, ...]:
     """Sorts by falling confidence, and equally confident ones by place: the order they come in does not matter."""
     return (-float(np.nan_to_num(person.confidence).mean()), *np.nan_to_num(person.xy).ravel())
-
-
-def _box_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Intersection over union of boxes (..., 4); 0 where there is no box."""
-    shared = np.clip(np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]), 0.0, None).prod(axis=-1)
-    union = (a[..., 2:] - a[..., :2]).prod(axis=-1) + (b[..., 2:] - b[..., :2]).prod(axis=-1) - shared
-    return np.nan_to_num(shared / np.maximum(union, 1.0))

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from mambapose_ros.perception.boxes import box_iou
 from mambapose_ros.perception.keypoints.top_down import Crops, crop, decode
 from mambapose_ros.perception.oks import oks
 from mambapose_ros.skeleton import COCO_NAMES, coco_to_h36m
@@ -65,7 +66,7 @@ class VitPoseDetector:
         if self._images % self._find_every == 0 or not len(self._boxes):
             found = self._finder(image)
             # Whom the finder misses is followed further, as long as the keypoints are sure of a person there.
-            missed = self._boxes[(box_overlap(self._boxes, found) < _SAME_BOX).all(axis=1)]
+            missed = self._boxes[(box_iou(self._boxes[:, None], found) < _SAME_BOX).all(axis=1)]
             self._boxes = np.concatenate([found, missed])[: self._max_people]
         self._images += 1
         people = [
@@ -168,15 +169,6 @@ class PersonFinder:
         order = found["scores"][chosen].argsort(descending=True)
         # Edges of pixels here; pixel centres in this package.
         return found["boxes"][chosen][order].cpu().numpy().astype(np.float64) - 0.5
-
-
-def box_overlap(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Intersection over union of boxes (P, 4) and (Q, 4) of x0, y0, x1, y1: (P, Q)."""
-    low = np.maximum(boxes[:, None, :2], others[None, :, :2])
-    high = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
-    common = (high - low).clip(0.0).prod(axis=-1)
-    area, other_area = ((b[:, 2:] - b[:, :2]).prod(axis=-1) for b in (boxes, others))
-    return common / (area[:, None] + other_area - common)
 
 
 def box_around(person: PersonKeypoints, width: int, height: int) -> tuple[float, float, float, float] | None:

@@ -15,7 +15,6 @@ from mambapose_ros.perception.keypoints.vitpose import (
     PoseNetwork,
     VitPoseDetector,
     box_around,
-    box_overlap,
 )
 from mambapose_ros.skeleton import COCO_TO_H36M
 from mambapose_ros.types import Frame, PersonKeypoints
@@ -195,13 +194,6 @@ def test_whom_the_finder_misses_is_followed_while_the_keypoints_are_sure(pose_fo
     sure["left"] = 0.2
     assert [len(detector(FRAME)) for _ in range(2)] == [1, 1]
     assert posed == [2, 2, 2, 2, 2, 1]
-
-
-def test_overlap_is_intersection_over_union():
-    boxes = np.array([[0.0, 0.0, 10.0, 10.0], [20.0, 0.0, 30.0, 10.0]])
-    others = np.array([[5.0, 0.0, 15.0, 10.0]])
-    np.testing.assert_allclose(box_overlap(boxes, others), [[1.0 / 3.0], [0.0]])
-    assert box_overlap(boxes, np.empty((0, 4))).shape == (2, 0)
 
 
 def test_a_box_around_little_or_nothing_is_none():
