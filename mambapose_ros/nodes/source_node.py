@@ -7,9 +7,12 @@ import time
 from collections.abc import Iterator
 
 import numpy as np
+from rcl_interfaces.msg import SetParametersResult
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from mambapose_ros.errors import UserError
 from mambapose_ros.geometry import load_camera
 from mambapose_ros.msg import PersonKeypointsArray, SkeletonArray
 from mambapose_ros.nodes import qos
@@ -21,14 +24,14 @@ from mambapose_ros.nodes.conversions import (
     rgb_to_image,
     skeletons_to_msg,
 )
-from mambapose_ros.nodes.parameters import ParameterSpec, declare_parameters
+from mambapose_ros.nodes.parameters import ParameterError, ParameterSpec, declare_parameters
 from mambapose_ros.nodes.spin import spin_node
 from mambapose_ros.sources import SourceError, SourceFrame, SourceOptions, open_source
 from mambapose_ros.types import Frame, PersonKeypoints, Skeleton3D
 
 PARAMETERS = (
     ParameterSpec("source", "synthetic:walk", "video file, picture folder, webcam index, or synthetic[:MOTION]"),
-    ParameterSpec("rate", 0.0, "images per second; 0 = the source's own", range=(0.0, 240.0)),
+    ParameterSpec("rate", 0.0, "images per second; 0 = the source's own", range=(0.0, 240.0), changeable=True),
     ParameterSpec("loop", True, "start again at the end of a file or folder"),
     ParameterSpec("frame_id", "camera_optical_frame", "optical frame that images are stamped with"),
     ParameterSpec("camera_info_file", "", "YAML that camera_calibration wrote; empty = a field of view is assumed"),
@@ -39,12 +42,15 @@ PARAMETERS = (
     ParameterSpec("moving_camera", False, "whether the synthetic camera moves"),
 )
 
+_RATE = next(spec for spec in PARAMETERS if spec.name == "rate")
+
 
 class SourceNode(Node):
     """Publishes ``image``, ``image/compressed`` and ``camera_info``, and for synthetic people the truth.
 
     Images are stamped with the moment they are due, and published then: the time between two stamps is exactly the
-    source's. ``ground_truth/skeletons`` and ``ground_truth/keypoints`` carry the same stamps.
+    source's, or in proportion to it where ``rate`` is another than the source's. ``ground_truth/skeletons`` and
+    ``ground_truth/keypoints`` carry the same stamps.
 
     Raises:
         SourceError: when the source cannot be opened.
@@ -55,6 +61,7 @@ class SourceNode(Node):
         self.failed = False
         self._parameters_given = declare_parameters(self, PARAMETERS)
         self._source = self._open()
+        self.add_on_set_parameters_callback(self._on_set_parameters)
         self._image_publisher, self._compressed_publisher, self._camera_publisher = (
             qos.create_publisher(self, message_type, topic, qos.IMAGE_OUTPUT)
             for message_type, topic in (
@@ -87,11 +94,28 @@ class SourceNode(Node):
             },
         )
         source = open_source(given["source"], options)
-        self.get_logger().info(f"reading {given['source']} at {self._rate(source):g} images/s")
+        self.get_logger().info(f"reading {given['source']} at {given['rate'] or source.rate:g} images/s")
         return source
 
-    def _rate(self, source) -> float:
-        return self._parameters_given["rate"] or source.rate
+    def _on_set_parameters(self, parameters: list[Parameter]) -> SetParametersResult:
+        try:
+            for parameter in parameters:
+                if parameter.name == _RATE.name:
+                    self._change_rate(_RATE.check(parameter.value))
+        except UserError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        return SetParametersResult(successful=True)
+
+    def _change_rate(self, rate: float) -> None:
+        """From the next image on.
+
+        Raises:
+            ParameterError: the source is a webcam.
+        """
+        if self._source.live:
+            raise ParameterError("parameter rate: a webcam gives images at its own rate while it runs; start anew")
+        self._parameters_given["rate"] = rate
+        self.get_logger().info(f"from the next image on: {rate or self._source.rate:g} images/s")
 
     def _work(self) -> None:
         try:
@@ -99,7 +123,7 @@ class SourceNode(Node):
             if self._source.live:
                 self._publish_live(frames)
             else:
-                self._publish_on_schedule(frames, 1.0 / self._rate(self._source))
+                self._publish_on_schedule(frames)
         except Exception as error:  # whatever reading throws, the node says it, and does not live on in silence
             if self.context.ok() and not self._stopping.is_set():
                 self.get_logger().error(str(error))
@@ -123,20 +147,29 @@ class SourceNode(Node):
                 return
             self._publish(source_frame, self.get_clock().now().nanoseconds)
 
-    def _publish_on_schedule(self, frames: Iterator[SourceFrame], period_s: float) -> None:
+    def _publish_on_schedule(self, frames: Iterator[SourceFrame]) -> None:
         due = time.monotonic()
         stamp_ns = self.get_clock().now().nanoseconds
+        shown_ns: int | None = None
         for source_frame in frames:
+            if shown_ns is not None:
+                step_ns = playback_step(shown_ns, source_frame.frame.stamp_ns, self._source.rate, self._rate)
+                due += 1e-9 * step_ns
+                stamp_ns += step_ns
             # Made ahead of its time; where that takes longer than a period, the schedule moves instead of piling up.
             late = time.monotonic() - due
-            if late > period_s:
+            if late > 1.0 / self._rate:
                 due += late
                 stamp_ns += round(late * 1e9)
             if self._stopping.wait(max(0.0, due - time.monotonic())):
                 return
             self._publish(source_frame, stamp_ns)
-            due += period_s
-            stamp_ns += round(period_s * 1e9)
+            shown_ns = source_frame.frame.stamp_ns
+
+    @property
+    def _rate(self) -> float:
+        """Images per second that are wanted now."""
+        return self._parameters_given["rate"] or self._source.rate
 
     def _publish(self, source_frame: SourceFrame, stamp_ns: int) -> None:
         read = source_frame.frame
@@ -157,6 +190,18 @@ class SourceNode(Node):
             # An all-zero K is how a driver says that its camera is not calibrated.
             return CameraInfo(header=header, width=frame.camera.width, height=frame.camera.height)
         return camera_to_info(frame.camera, header)
+
+
+def playback_step(before_ns: int, after_ns: int, source_rate: float, rate: float) -> int:
+    """Nanoseconds from one image to the next.
+
+    Args:
+        before_ns, after_ns: their times in the source; going back means that it began again.
+        source_rate: images per second that the source has by nature, on average.
+        rate: images per second that are wanted: the source is played as much faster or slower.
+    """
+    natural = after_ns - before_ns if after_ns > before_ns else 1e9 / source_rate
+    return round(natural * source_rate / rate)
 
 
 def _truth(source_frame: SourceFrame) -> tuple[list[PersonKeypoints], list[Skeleton3D]]:

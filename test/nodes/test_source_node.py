@@ -1,12 +1,18 @@
+from itertools import pairwise
+
 import cv2
 import numpy as np
 import pytest
 from mambapose_ros.msg import PersonKeypointsArray, Skeleton, SkeletonArray
+from rcl_interfaces.msg import SetParametersResult
+from rcl_interfaces.srv import SetParameters
+from rclpy.parameter import Parameter
 from rclpy.qos import qos_profile_sensor_data
 from ros_harness import NodeProcess
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from mambapose_ros.nodes.conversions import compressed_to_rgb, image_to_rgb, keypoints_from_msg, stamp_to_ns
+from mambapose_ros.nodes.source_node import playback_step
 from mambapose_ros.synthetic import SyntheticScene
 
 PERIOD_MS = 1e3 / 30
@@ -52,6 +58,41 @@ def test_images_keep_their_rate(listener):
         listener.spin_until(lambda: len(images) >= 12, "12 images")
     # Stamps are the moments that images are due, so one period apart unless the machine was too slow for a while.
     assert np.median(np.diff(stamps(images))) * 1e-6 == pytest.approx(100.0, abs=0.01)
+
+
+def test_the_rate_changes_while_it_runs(listener):
+    images = listener.hear(Image, "/cam/image", qos_profile_sensor_data)
+
+    def latest_period_ms() -> float:
+        return float(np.median(np.diff(stamps(images[-6:])))) * 1e-6
+
+    with NodeProcess("source_node", "/cam", source="synthetic:idle", rate=10.0, width=160, height=120):
+        listener.spin_until(lambda: len(images) >= 6, "6 images")
+        client = listener.node.create_client(SetParameters, "/cam/source_node/set_parameters")
+        listener.spin_until(client.service_is_ready, "the service of parameters")
+
+        def change(value: object) -> SetParametersResult:
+            future = client.call_async(
+                SetParameters.Request(parameters=[Parameter("rate", value=value).to_parameter_msg()])
+            )
+            listener.spin_until(future.done, "the answer")
+            return future.result().results[0]
+
+        assert change(25).successful  # as `ros2 param set` reads it
+        listener.spin_until(lambda: latest_period_ms() == pytest.approx(40.0, abs=0.01), "25 images per second")
+        refused = change("fast")
+        assert not refused.successful
+        assert "0.0 to 240.0" in refused.reason
+        assert change(0.0).successful  # its own: what it was made for
+        listener.spin_until(lambda: latest_period_ms() == pytest.approx(100.0, abs=0.01), "10 images per second")
+
+
+def test_playback_keeps_the_times_of_the_file():
+    times = [0, 30_000_000, 100_000_000, 140_000_000]  # a phone's video, of 25 images per second on average
+    steps = [playback_step(before, after, 25.0, 25.0) for before, after in pairwise(times)]
+    assert steps == [30_000_000, 70_000_000, 40_000_000]
+    assert playback_step(0, 30_000_000, 25.0, 50.0) == 15_000_000  # twice as fast
+    assert playback_step(140_000_000, 0, 25.0, 50.0) == 20_000_000  # from the end to the beginning
 
 
 def test_pictures_once_then_the_end(listener, tmp_path):
