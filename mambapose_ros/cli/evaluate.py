@@ -2,7 +2,8 @@
 
 Errors are of the newest frame, in millimetres (per frame, per frame^2), without the pelvis; bones is how much their
 lengths vary over a window, inside the share of errors inside the 90 % interval, and "later N" the MPJPE with a
-lookahead of N frames.
+lookahead of N frames. As in `mambapose run`, answers are averaged over the mirror image; with `--no-flip-average` they
+are those of pose_node.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from mambapose_ros.cli.output_file import output_file
-from mambapose_ros.cli.pipeline_arguments import positive_count
+from mambapose_ros.cli.pipeline_arguments import add_flip_average, positive_count
 from mambapose_ros.errors import UserError
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--plot", type=output_file, metavar="FILE", help="picture of the figures, e.g. evaluation.png")
     parser.add_argument("--stride", type=positive_count, default=27, help="frames between windows (%(default)s)")
     parser.add_argument("--windows", type=positive_count, nargs="+", default=WINDOWS, help="frames per window (27 81)")
+    add_flip_average(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -52,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.progress import Progress
 
-    from mambapose_ros.models.mambapose import load_mambapose
+    from mambapose_ros.models.mambapose import MirrorAverage, load_mambapose
     from mambapose_ros.training.evaluate import EVIDENCE_KINDS, FEWEST_FRAMES, evaluate, plot
     from mambapose_ros.training.mocap import load_folder, select_split
     from mambapose_ros.weights import locate
@@ -64,18 +66,24 @@ def run(arguments: argparse.Namespace) -> int:
         if not FEWEST_FRAMES <= frames <= model.config.window:
             raise UserError(f"expected windows of {FEWEST_FRAMES} to {model.config.window} frames, got {frames}")
     sequences = select_split(load_folder(arguments.data), arguments.split)
+    lifter = MirrorAverage(model) if arguments.flip_average else model
     results = {}
     with Progress() as progress:
         for frames in arguments.windows:
             task = progress.add_task(f"windows of {frames} frames, {len(EVIDENCE_KINDS)} kinds of evidence", total=None)
             advance = partial(progress.advance, task)
-            results[str(frames)] = evaluate(model, sequences, frames, stride=arguments.stride, advance=advance)
+            results[str(frames)] = evaluate(lifter, sequences, frames, stride=arguments.stride, advance=advance)
             progress.remove_task(task)
     console = Console(width=max(Console().width, 110))  # narrower, the headings would be cut
     for frames, table in results.items():
         console.print(_table(frames, table))
     if arguments.json:
-        content = {"split": arguments.split, "stride": arguments.stride, "windows": results}
+        content = {
+            "split": arguments.split,
+            "stride": arguments.stride,
+            "flip_average": arguments.flip_average,
+            "windows": results,
+        }
         arguments.json.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     if arguments.plot:
         plot(results, arguments.plot)

@@ -37,14 +37,19 @@ def add_pipeline_arguments(parser: argparse.ArgumentParser, detectors: Sequence[
     )
     parser.add_argument("--window", type=positive_count, default=81, help="frames that the lifter sees (%(default)s)")
     parser.add_argument("--lookahead", type=int, help="of these, frames after the one that is lifted (half of them)")
+    add_flip_average(parser)
+    parser.add_argument("--device", default="auto", choices=DEVICES, help="where networks run (%(default)s)")
+    parser.add_argument("--threads", type=positive_count, default=1, help="of networks on the CPU (%(default)s)")
+
+
+def add_flip_average(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--flip-average`` and ``--no-flip-average``."""
     parser.add_argument(
         "--flip-average",
         action=argparse.BooleanOptionalAction,
         default=True,
         help="average 3D over the mirror image: slower, better",
     )
-    parser.add_argument("--device", default="auto", choices=DEVICES, help="where networks run (%(default)s)")
-    parser.add_argument("--threads", type=positive_count, default=1, help="of networks on the CPU (%(default)s)")
 
 
 def pipeline_options(arguments: argparse.Namespace) -> PipelineOptions:

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from mambapose_ros.evidence.virtual_camera import VirtualCamera, aim, is_known
 from mambapose_ros.skeleton import FLIP
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_Evidence = TypeVar("_Evidence", np.ndarray, "Tensor")
 
 TYPICAL_SIZE = 0.15
 """Radians: angular size of an adult some 3 m away; where the size channel is zero."""
@@ -123,7 +129,7 @@ def build_evidence(observations: Observations) -> tuple[np.ndarray, VirtualCamer
     return evidence, camera
 
 
-def mirror_evidence(evidence: np.ndarray) -> np.ndarray:
+def mirror_evidence(evidence: _Evidence) -> _Evidence:
     """The evidence (..., 17, C) of the mirrored scene: x negated, left and right joints exchanged."""
     mirrored = evidence[..., list(FLIP), :]
     mirrored[..., [Channel.X, Channel.FLOW_X]] *= -1.0

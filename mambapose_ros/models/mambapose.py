@@ -13,9 +13,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from mambapose_ros.evidence import NUM_CHANNELS
+from mambapose_ros.evidence import NUM_CHANNELS, mirror_evidence
 from mambapose_ros.models.checkpoints import CheckpointError
 from mambapose_ros.models.pose_mamba import PoseMambaConfig, PoseMambaHead, PoseMambaTrunk
+from mambapose_ros.skeleton import FLIP
 
 INTERVAL_90 = 5.3223
 """90 % of errors are below this times the scale: the quantile of the gamma distribution of shape 3, which the length of
@@ -101,6 +102,28 @@ class MambaPose(nn.Module):
         output = self.head(self.trunk(evidence.flip(1))).flip(1).float()
         positions = output[..., :3] - output[..., :1, :3]
         return PoseEstimate(positions, output[..., 3].clamp(*_LOG_SCALE_RANGE))
+
+
+class MirrorAverage(nn.Module):
+    """The mean of a MambaPose network's answers to windows and to their mirror images, in one batch: somewhat more
+    accurate, at twice the cost.
+
+    Args:
+        model: maps evidence to a ``PoseEstimate``.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, evidence: Tensor) -> PoseEstimate:
+        """As ``MambaPose.forward``."""
+        positions, log_scale = self.model(torch.cat([evidence, mirror_evidence(evidence)]))
+        plain, mirrored = positions.chunk(2)
+        plain_scale, mirrored_scale = log_scale.chunk(2)
+        flip = list(FLIP)
+        mirrored = mirrored[:, :, flip] * mirrored.new_tensor([-1.0, 1.0, 1.0])
+        return PoseEstimate(0.5 * (plain + mirrored), 0.5 * (plain_scale + mirrored_scale[:, :, flip]))
 
 
 def laplace_loss(estimate: PoseEstimate, target: Tensor) -> Tensor:

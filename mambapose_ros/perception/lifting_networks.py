@@ -11,12 +11,12 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from mambapose_ros.evidence import Observations, build_evidence, mirror_evidence
+from mambapose_ros.evidence import Observations, build_evidence
 from mambapose_ros.geometry import Camera
 from mambapose_ros.models import CheckpointError, PoseMamba, flip_average, load_official_checkpoint, normalize_keypoints
-from mambapose_ros.models.mambapose import MambaPose, PoseEstimate, load_mambapose
+from mambapose_ros.models.mambapose import MambaPose, MirrorAverage, load_mambapose
 from mambapose_ros.ops.scan import resolve_backend
-from mambapose_ros.skeleton import BONE_LENGTH_PRIOR, FLIP, PARENTS
+from mambapose_ros.skeleton import BONE_LENGTH_PRIOR, PARENTS
 
 
 @dataclass(frozen=True)
@@ -107,35 +107,22 @@ class FusionMambaPose:
     uses_depth = True
 
     def __init__(self, model: MambaPose, flip_average: bool = False, device: str = "cpu") -> None:
-        self._model = model.to(device)
-        self._flip_average, self._device = flip_average, device
+        self._model = (MirrorAverage(model) if flip_average else model).to(device)
+        self._device = device
         self.window: int = model.config.window
         self.description = f"MambaPose width {model.config.width} on {device}, {_scan(model, device)}"
 
     def __call__(self, observations: Observations, cameras: Sequence[Camera], index: int) -> LiftedPoses:
         """As ``LiftingNetwork``."""
         evidence, virtual_camera = build_evidence(observations)
-        estimate = self._estimate(evidence)
+        with torch.inference_mode():
+            estimate = self._model(torch.from_numpy(evidence).to(self._device))
         joints = estimate.positions[:, index].double().cpu().numpy()
         scale = DETECTOR_GAP * estimate.log_scale[:, index].double().exp().cpu().numpy()
         # The length of the error has a gamma distribution of shape 3, whose mean square is 12 scale^2: 4 per axis.
         variance = 4.0 * scale**2
         variance[:, 0] = 0.0  # the pelvis is the origin
         return LiftedPoses(virtual_camera.to_camera(joints), variance[..., None, None] * np.eye(3))
-
-    def _estimate(self, evidence: np.ndarray) -> PoseEstimate:
-        if not self._flip_average:
-            return self._run(evidence)
-        positions, log_scale = self._run(np.concatenate([evidence, mirror_evidence(evidence)]))
-        people, flip = len(evidence), list(FLIP)
-        mirrored = positions[people:, :, flip] * positions.new_tensor([-1.0, 1.0, 1.0])
-        return PoseEstimate(
-            0.5 * (positions[:people] + mirrored), 0.5 * (log_scale[:people] + log_scale[people:][:, :, flip])
-        )
-
-    def _run(self, evidence: np.ndarray) -> PoseEstimate:
-        with torch.inference_mode():
-            return self._model(torch.from_numpy(evidence).to(self._device))
 
 
 class OfficialPoseMamba:

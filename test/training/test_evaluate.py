@@ -33,8 +33,14 @@ def test_the_command_writes_its_table(shared, tmp_path, capsys):
     picture = tmp_path / "figures.png"
     arguments = ["--data", data, "--weights", str(weights), "--json", str(figures), "--stride", "3000"]
     assert main(["evaluate", *arguments, "--plot", str(picture), "--windows", "9"]) == 0
-    assert set(json.loads(figures.read_text())["windows"]["9"]) == {kind.name for kind in EVIDENCE_KINDS}
+    averaged = json.loads(figures.read_text())
+    assert set(averaged["windows"]["9"]) == {kind.name for kind in EVIDENCE_KINDS}
     assert "PA-MPJPE" in capsys.readouterr().out
+    assert main(["evaluate", *arguments, "--no-flip-average", "--windows", "9"]) == 0
+    alone = json.loads(figures.read_text())
+    assert (averaged["flip_average"], alone["flip_average"]) == (True, False)
+    for kind in EVIDENCE_KINDS:  # of a random network, two different answers are better than one
+        assert averaged["windows"]["9"][kind.name]["mpjpe"] < alone["windows"]["9"][kind.name]["mpjpe"]
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
