@@ -27,7 +27,7 @@ from mambapose_ros.nodes.spin import spin_node, steady_timer
 from mambapose_ros.nodes.transforms import TransformListener
 from mambapose_ros.perception.depth import DEPTHS
 from mambapose_ros.perception.device import DEVICES
-from mambapose_ros.perception.pipeline import discontinuity
+from mambapose_ros.perception.pipeline import discontinuity, loses_people, starting_anew
 from mambapose_ros.perception.tracker import Tracker
 from mambapose_ros.types import LiftedFrame
 
@@ -241,10 +241,10 @@ class LifterNode(ProcessingNode):
             )
         image = _SeenImage(messages.stamp_ns, message.header.frame_id, intrinsics)
         if reason := discontinuity(camera.last, image):
-            self.warn(
-                f"{camera.name} {reason}", f"{camera.prefix}keypoints: {reason}: starting anew, people get new ids"
-            )
-            camera.forget()
+            self.warn(f"{camera.name} {reason}", f"{camera.prefix}keypoints: {starting_anew(reason)}")
+            camera.forget_images()
+            if loses_people(reason):
+                camera.tracker.reset()
             if reason == "stamp ran backwards":
                 camera.output.forget_transforms()
         flow = messages.flow_since(camera.last.stamp_ns if camera.last else None)
@@ -322,9 +322,13 @@ class _Camera:
     count: int = 0
 
     def forget(self) -> None:
+        """What comes next does not follow what came, and people get new ids."""
+        self.forget_images()
+        self.tracker.reset()
+
+    def forget_images(self) -> None:
         """What comes next does not follow what came."""
         self.last = None
-        self.tracker.reset()
         self.lifter.reset()
 
 

@@ -38,7 +38,7 @@ from mambapose_ros.perception.depth import DEPTHS
 from mambapose_ros.perception.device import DEVICES
 from mambapose_ros.perception.flow import FLOWS
 from mambapose_ros.perception.keypoints import IMAGE_DETECTORS
-from mambapose_ros.perception.pipeline import LIVE_OPTIONS
+from mambapose_ros.perception.pipeline import LIVE_OPTIONS, starting_anew
 from mambapose_ros.perception.tracker import Tracker
 from mambapose_ros.types import Frame, FrameResult
 from mambapose_ros.weights.advice import advice
@@ -214,7 +214,7 @@ class PoseNode(ImageNode):
         """Publish who is in the image, and where."""
         result = self._find_people(frame)
         if result.reset_reason:
-            self.warn(result.reset_reason, f"{result.reset_reason}: starting anew, people get new ids")
+            self.warn(result.reset_reason, starting_anew(result.reset_reason))
         if result.reset_reason == "stamp ran backwards":
             self._skeletons.forget_transforms()
         self._people = sum(person.state != "lost" for person in result.keypoints)

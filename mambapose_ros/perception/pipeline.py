@@ -23,6 +23,8 @@ from mambapose_ros.types import DepthMap, Frame, FrameResult, LiftedFrame, Perso
 MAX_GAP_S = 1.0
 """Longest time between two images that still counts as one movement."""
 
+_GAP = "gap between stamps"
+
 
 @dataclass(frozen=True)
 class PipelineOptions:
@@ -170,7 +172,7 @@ class Pipeline:
         """Find the people in the next frame.
 
         A frame that does not follow the last one (``discontinuity``) starts anew: nothing remembered is used, and
-        people get new ids.
+        people get new ids, unless they are back after a gap that is shorter than the tracker's timeout.
 
         Args:
             frame: that was taken after the last one.
@@ -183,7 +185,9 @@ class Pipeline:
             raise ValueError("the pipeline is closed: make another one (of a node: clean up, configure)")
         reset_reason = discontinuity(self._last, frame)
         if reset_reason:
-            self.reset()
+            self._forget_images()
+        if loses_people(reset_reason):
+            self._tracker.reset()
         self._last = _Shot(frame.stamp_ns, frame.camera)
 
         stage_ms: dict[str, float] = {}
@@ -285,8 +289,13 @@ class Pipeline:
 
     def reset(self) -> None:
         """Forget everything seen; ids go on counting."""
+        self._forget_images()
+        self._tracker.reset()
+
+    def _forget_images(self) -> None:
+        """Forget what was seen, but not whom: the tracker tells for how long it knows people again."""
         self._last = None
-        for stage in (self._detector, self._flow, self._depth, self._tracker, self._lifter):
+        for stage in (self._detector, self._flow, self._depth, self._lifter):
             if stage is not None:
                 stage.reset()
 
@@ -352,11 +361,22 @@ def discontinuity(previous: _Shot | Frame | None, frame: Frame) -> str:
     if frame.stamp_ns < previous.stamp_ns:
         return "stamp ran backwards"
     if frame.stamp_ns - previous.stamp_ns > MAX_GAP_S * 1e9:
-        return "gap between stamps"
+        return _GAP
     # Other intrinsics for the same pixels, as when the first CameraInfo comes late, interrupt nothing.
     if (frame.camera.width, frame.camera.height) != (previous.camera.width, previous.camera.height):
         return "image size changed"
     return ""
+
+
+def loses_people(reason: str) -> bool:
+    """Whether nobody seen before a discontinuity of this name can be known again. After a gap they can, as long as
+    the tracker remembers them."""
+    return reason not in ("", _GAP)
+
+
+def starting_anew(reason: str) -> str:
+    """What a discontinuity of this name leads to, in words."""
+    return f"{reason}: starting anew" + (", people get new ids" if loses_people(reason) else "")
 
 
 @contextmanager

@@ -114,8 +114,21 @@ def test_ids_stay_while_time_runs_on_and_are_new_after_a_jump():
     assert [result.reset_reason for result in results] == reasons
     assert detector.resets == 3
     reset = ("reset",)
-    assert lifter.seen == [("p1",), ("p1",), reset, ("p2",), reset, ("p3",), ("p3",), reset, ("p4",)]
+    of_before = "p3"  # lost, so that whoever shows people knows
+    assert lifter.seen == [("p1",), ("p1",), reset, ("p2",), reset, ("p3",), ("p3",), reset, ("p4", of_before)]
     assert [skeleton.id for skeleton in results[0].lifted.skeletons] == ["p1"]
+
+
+def test_who_is_back_after_a_gap_that_the_tracker_bridges_keeps_the_id():
+    detector, lifter = FixedDetector(), RecordingLifter()
+    pipeline = Pipeline(detector, lifter=lifter, tracker=Tracker(timeout=2.0))
+    results = [pipeline(frame_at(stamp)) for stamp in (0, 33_000_000, 1_533_000_000)]  # as a busy machine leaves
+    assert results[2].reset_reason == "gap between stamps"
+    assert [result.keypoints[0].id for result in results] == ["p1", "p1", "p1"]
+    assert lifter.seen[-2:] == [("reset",), ("p1",)]  # what was seen before the gap is not lifted with it
+    assert detector.resets == 1
+    pipeline.reset()
+    assert pipeline(frame_at(1_566_000_000)).keypoints[0].id == "p2"
 
 
 def test_stages_are_timed_and_may_be_left_out():
