@@ -26,7 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", required=True, metavar="DATA", help="folder of motion capture, .npz or .bvh")
     parser.add_argument("--output", required=True, help="folder for weights, checkpoint and curves")
     parser.add_argument("--size", default="XS", help="XS for CPUs, S for GPUs (%(default)s)")
-    parser.add_argument("--init", default="", metavar="FILE", help="weights to begin with (default: random ones)")
+    parser.add_argument(
+        "--init", default="", metavar="FILE", help="weights to begin with, of this size or of half its width"
+    )
     parser.add_argument("--minutes", type=float, default=0.0, help="wall-clock budget; this or --steps is needed")
     parser.add_argument("--steps", type=int, default=0, help="budget of optimisation steps (see --minutes)")
     parser.add_argument("--batch-frames", type=positive_count, default=512, help="frames per step (%(default)s)")

@@ -57,9 +57,10 @@ class MambaPoseConfig:
 
 
 MAMBAPOSE_PRESETS: Mapping[str, MambaPoseConfig] = MappingProxyType(
-    {"XS": MambaPoseConfig(width=32, depth=4, drop_path=0.0), "S": MambaPoseConfig(width=64, depth=6)}
+    {"XS": MambaPoseConfig(width=64, depth=4, drop_path=0.0), "S": MambaPoseConfig(width=64, depth=10)}
 )
-"""XS for CPUs, where hours of training leave it short of what it could learn, so that it drops nothing; S for GPUs."""
+"""XS for CPUs, where hours of training leave it short of what it could learn, so that it drops nothing; S for GPUs, as
+large as the published PoseMamba-S."""
 
 
 class PoseEstimate(NamedTuple):

@@ -31,6 +31,7 @@ from mambapose_ros.models.mambapose import (
 from mambapose_ros.models.pose_mamba import PoseMambaBlock
 from mambapose_ros.training.calibration import calibrate
 from mambapose_ros.training.mocap import load_folder, select_split
+from mambapose_ros.training.widening import widen
 from mambapose_ros.training.windows import SamplerConfig, WindowSampler
 
 CHECKPOINT = "checkpoint.pt"
@@ -49,7 +50,7 @@ class TrainOptions:
         data: folder of .npz motion capture, of which the split "train" is used.
         output: folder for checkpoint, weights and curves.
         size: a key of ``MAMBAPOSE_PRESETS``.
-        init: file of weights of that size to begin with; "" = random ones.
+        init: file of weights to begin with, of that size or of half its width; "" = random ones.
         steps: optimisation steps; 0 = as many as ``minutes`` allow.
         minutes: wall-clock budget; 0 = none. The learning rate reaches its end with whichever budget ends first.
         frames: fewest and most frames of a window, log-uniform from step to step.
@@ -296,14 +297,19 @@ def _initial_model(options: TrainOptions) -> MambaPose:
 
     Raises:
         CheckpointError: ``options.init`` is no file of weights.
-        UserError: its network is of another shape.
+        UserError: its network is neither of the shape of ``options.size`` nor of half its width.
     """
     config = MAMBAPOSE_PRESETS[options.size]
     if not options.init:
         return MambaPose(config)
     given = load_mambapose(options.init)
+    if 2 * given.config.width == config.width:
+        given = widen(given, torch.Generator().manual_seed(options.seed))
     if replace(given.config, drop_path=config.drop_path) != config:
-        raise UserError(f"{options.init}: expected a network of size {options.size}, {config}, got {given.config}")
+        raise UserError(
+            f"{options.init}: expected a network of size {options.size}, {config}, or of half its width, "
+            f"got {given.config}"
+        )
     return given.train()
 
 

@@ -2,6 +2,7 @@ import csv
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,8 +10,11 @@ import torch
 from safetensors import safe_open
 
 from mambapose_ros.errors import UserError
+from mambapose_ros.evidence import NUM_CHANNELS
 from mambapose_ros.models.mambapose import (
     INTERVAL_90,
+    MAMBAPOSE_PRESETS,
+    MambaPose,
     PoseEstimate,
     laplace_loss,
     load_mambapose,
@@ -82,6 +86,17 @@ def test_training_begins_with_given_weights_and_remembers_their_recipe(tmp_path,
     assert json.loads(read_recipe(run))["init"] == ""
     with pytest.raises(UserError, match="expected a network of size S"):
         train(options_of(tmp_path / "third", shared, init=str(first), size="S"))
+
+
+def test_training_goes_on_with_a_network_of_half_the_width(tmp_path, shared):
+    narrow = MambaPose(replace(MAMBAPOSE_PRESETS["XS"], width=MAMBAPOSE_PRESETS["XS"].width // 2)).eval()
+    init = tmp_path / "narrow.safetensors"
+    save_mambapose(narrow, init)
+    wide = load_mambapose(train(options_of(tmp_path, shared, init=str(init), learning_rate=0.0, steps=1)))
+    assert wide.config.width == 2 * narrow.config.width
+    evidence = torch.randn(1, 9, 17, NUM_CHANNELS)
+    with torch.no_grad():
+        torch.testing.assert_close(wide(evidence).positions, narrow(evidence).positions, atol=1e-5, rtol=1e-4)
 
 
 def test_a_stopped_run_goes_on(tmp_path, shared):
