@@ -9,7 +9,7 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
-from mambapose_ros.nodes.statistics import StreamStatistics
+from mambapose_ros.nodes.statistics import WINDOW_S, StreamStatistics
 
 
 def stream_status(
@@ -23,6 +23,7 @@ def stream_status(
     resting: str,
     cut_off: Sequence[str],
     problems: Sequence[str],
+    busy_s: float,
     timeout_s: float,
     max_age_s: float,
     values: Mapping[str, Any],
@@ -39,13 +40,16 @@ def stream_status(
         resting: why nothing is to be done; empty when something is.
         cut_off: nodes that it is not connected to although their topics have the same name, and why.
         problems: what makes results worse than they could be.
+        busy_s: seconds that it has been working on one message so far.
         timeout_s: seconds without a message until it is stale, or with nothing but failures until that is an error.
         max_age_s: seconds that results may be old.
         values: more to show.
     """
     summary = statistics.summary()
     problems = [*cut_off, *problems, *_age_problems(summary, max_age_s)]
-    level, message = _level(expects, state, error, statistics, listening, resting, cut_off, problems, timeout_s)
+    # Results that take less than the window of the statistics show in their age.
+    stuck_s = busy_s if busy_s > max(timeout_s, max_age_s, WINDOW_S) else 0.0
+    level, message = _level(expects, state, error, statistics, listening, resting, cut_off, problems, stuck_s, timeout_s)
     dropped = statistics.dropped()
     shown = {
         "state": state,
@@ -71,6 +75,7 @@ def _level(
     resting: str,
     cut_off: Sequence[str],
     problems: Sequence[str],
+    stuck_s: float,
     timeout_s: float,
 ) -> tuple[bytes, str]:
     if state != "active":
@@ -81,13 +86,17 @@ def _level(
     resting = "" if cut_off else resting  # who is cut off may be the one who wants to listen
     if resting and not listening:
         return DiagnosticStatus.OK, f"resting: {resting}"
-    silence = float("inf") if statistics.last_received is None else time.monotonic() - statistics.last_received
-    if silence > timeout_s and cut_off:
-        return DiagnosticStatus.ERROR, "; ".join(cut_off)
-    if statistics.last_received is None:
-        return DiagnosticStatus.WARN, f"no {expects} came yet: does its publisher run, on the topic of this node?"
+    if stuck_s > 0.0:
+        return DiagnosticStatus.ERROR, f"no result: working on one {expects} for {stuck_s:.0f} s; start the node anew"
+    came = statistics.last_received
+    silence = float("inf") if came is None else time.monotonic() - came
     if silence > timeout_s:
-        return DiagnosticStatus.STALE, f"no {expects} for {silence:.1f} s"
+        missing = f"no {expects} for {silence:.1f} s"
+        if came is None:
+            missing = f"no {expects} came yet: does its publisher run, on the topic of this node?"
+        if cut_off:
+            return DiagnosticStatus.ERROR, "; ".join([*cut_off, *([missing] if listening else [])])
+        return DiagnosticStatus.WARN if came is None else DiagnosticStatus.STALE, missing
     if resting:
         return DiagnosticStatus.OK, f"resting: {resting}"
     failing = statistics.failing()
@@ -106,8 +115,8 @@ def _age_problems(summary: Mapping[str, float], max_age_s: float) -> list[str]:
     if age_s < 0.0:
         return [f"images are stamped {-age_s:.1f} s ahead of this node's clock: are the hosts' clocks set?"]
     return [
-        f"results are {age_s:.1f} s old, more than {max_age_s:g}: stages too slow for this machine, hosts with "
-        "different clocks, or a recording without use_sim_time"
+        f"results are {age_s:.1f} s old, more than {max_age_s:g}: stages too slow for this machine, a lookahead, hosts "
+        "with different clocks, or a recording without use_sim_time"
     ]
 
 

@@ -221,7 +221,7 @@ class LifterNode(ProcessingNode):
             if index in found:
                 times["lifter"] = lifter_ms
             self._cameras[index].output.publish(found.get(index))
-            self.record_result(self._cameras[index].last.stamp_ns, times)
+            self.record_result((found.get(index) or self._cameras[index].last).stamp_ns, times)
 
     def _lift_again(self, cameras: Sequence[_Camera]) -> tuple[LiftedFrame | None, ...]:
         """On the CPU; people keep their ids, and what is remembered of them."""

@@ -26,6 +26,8 @@ from mambapose_ros.nodes.throttle import ThrottledWarnings
 
 MANAGED_PARAMETERS = (ParameterSpec("autostart", True, "configure and activate by itself at start"),)
 
+_TICK_S, _TICKS_PER_REPORT = 0.2, 5
+
 
 class ManagedNode(LifecycleNode):
     """A managed node whose models are held from configure to cleanup, and subscriptions at most from activate to
@@ -73,7 +75,8 @@ class ManagedNode(LifecycleNode):
         self._cut_off: list[str] = []
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self.add_on_set_parameters_callback(self._on_set_parameters)
-        steady_timer(self, 1.0, self._publish_diagnostics, self.traffic)
+        self._ticks, self._reported_level = 0, b""
+        steady_timer(self, _TICK_S, self._report, self.traffic)
 
     # --- for subclasses -------------------------------------------------------------------------------------------
 
@@ -119,6 +122,10 @@ class ManagedNode(LifecycleNode):
     def between_items(self, change: Callable[[], None]) -> None:
         """Have something done before the next message is worked on."""
         change()
+
+    def busy_s(self) -> float:
+        """Seconds spent so far on the message that is worked on."""
+        return 0.0
 
     def problems(self) -> list[str]:
         """What makes results worse than they could be, for diagnostics."""
@@ -268,10 +275,17 @@ class ManagedNode(LifecycleNode):
 
     # --- reports --------------------------------------------------------------------------------------------------
 
-    def _publish_diagnostics(self) -> None:
+    def _report(self) -> None:
+        """Publish how it is once a second, and at once where the level changes."""
+        due = self._ticks % _TICKS_PER_REPORT == 0
+        self._ticks += 1
         with self._state_lock:
-            self._look_for_cut_off()
+            if due:
+                self._look_for_cut_off()
             status = self._status()
+        if not due and status.level == self._reported_level:
+            return
+        self._reported_level = status.level
         message = DiagnosticArray(status=[status])
         message.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(message)
@@ -287,6 +301,7 @@ class ManagedNode(LifecycleNode):
             resting=self.resting(),
             cut_off=self._cut_off,
             problems=self.problems(),
+            busy_s=self.busy_s(),
             timeout_s=self.parameters[self.timeout_parameter],
             max_age_s=self.parameters.get("max_age", math.inf),
             values={**self.parameters, **self.figures(), **gpu_memory_mb()},

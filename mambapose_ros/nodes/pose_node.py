@@ -219,7 +219,7 @@ class PoseNode(ImageNode):
             self._skeletons.forget_transforms()
         self._people = sum(person.state != "lost" for person in result.keypoints)
         self._keypoints_output.publish(keypoints_to_msg(frame, result.keypoints))
-        self.record_result(frame.stamp_ns, result.stage_ms)
+        self.record_result((result.lifted or frame).stamp_ns, result.stage_ms)
         self._skeletons.publish(result.lifted)
         self._publish_annotated(result)
         self._publish_depth(result)

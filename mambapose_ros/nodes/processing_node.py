@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -40,6 +41,7 @@ class ProcessingNode(ManagedNode):
         self._enabled = True
         self._mailbox: Mailbox[Any] | None = None
         self._worker: threading.Thread | None = None
+        self._busy_since: float | None = None
         self._changes: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self.create_service(Trigger, "~/reset", self._on_reset, callback_group=self.traffic)
         self.create_service(SetBool, "~/set_enabled", self._on_set_enabled, callback_group=self.traffic)
@@ -98,6 +100,7 @@ class ProcessingNode(ManagedNode):
 
     def _work(self, mailbox: Mailbox[Any]) -> None:
         while (items := mailbox.take()) is not None:
+            self._busy_since = time.monotonic()
             try:
                 self._make_changes()
                 self.process(items)
@@ -107,6 +110,13 @@ class ProcessingNode(ManagedNode):
                 if not self.context.ok():
                     return  # the process is ending
                 self.fail(f"{type(error).__name__} while processing", repr(error))
+            finally:
+                self._busy_since = None
+
+    def busy_s(self) -> float:
+        """Seconds that the worker has spent so far on what it is working on."""
+        since = self._busy_since
+        return 0.0 if since is None else time.monotonic() - since
 
     def _make_changes(self) -> None:
         while not self._changes.empty():

@@ -1,0 +1,87 @@
+import time
+
+import pytest
+from diagnostic_msgs.msg import DiagnosticStatus
+
+from mambapose_ros.nodes import diagnostics
+from mambapose_ros.nodes.diagnostics import stream_status
+from mambapose_ros.nodes.statistics import StreamStatistics
+
+OK, WARN, ERROR, STALE = (
+    DiagnosticStatus.OK,
+    DiagnosticStatus.WARN,
+    DiagnosticStatus.ERROR,
+    DiagnosticStatus.STALE,
+)
+
+
+def status(statistics: StreamStatistics, **changes) -> tuple[bytes, str]:
+    """Of an active node that somebody listens to."""
+    given = {
+        "name": "node",
+        "expects": "image",
+        "state": "active",
+        "error": "",
+        "listening": True,
+        "resting": "",
+        "cut_off": (),
+        "problems": (),
+        "busy_s": 0.0,
+        "timeout_s": 1.0,
+        "max_age_s": 1.0,
+        "values": {},
+    }
+    made = stream_status(statistics=statistics, **{**given, **changes})
+    return made.level, made.message
+
+
+@pytest.fixture
+def fed() -> StreamStatistics:
+    """An image has just come."""
+    statistics = StreamStatistics()
+    statistics.record_received()
+    return statistics
+
+
+@pytest.fixture
+def forsaken(fed, monkeypatch) -> StreamStatistics:
+    """The last image came ten seconds ago."""
+    now = time.monotonic()
+    monkeypatch.setattr(diagnostics.time, "monotonic", lambda: now + 10.0)
+    return fed
+
+
+def test_a_node_at_work_is_fine(fed):
+    fed.record_result(0.1, {})
+    assert status(fed) == (OK, "running")
+    assert status(fed, busy_s=4.0) == (OK, "running")
+
+
+def test_a_worker_that_does_not_come_back_is_an_error(fed):
+    fed.record_dropped("newer image came first")
+    level, message = status(fed, busy_s=8.0)
+    assert level == ERROR
+    assert message.startswith("no result: working on one image for 8 s")
+    assert status(fed, busy_s=8.0, max_age_s=60.0)[0] == OK  # somebody who is patient
+    assert status(fed, busy_s=8.0, state="inactive")[0] == WARN
+
+
+def test_silence_is_told_beside_whom_it_is_not_connected_to(forsaken):
+    assert status(forsaken) == (STALE, "no image for 10.0 s")
+    cut_off = ["/markers: /rviz wants DURABILITY"]
+    level, message = status(forsaken, cut_off=cut_off)
+    assert level == ERROR
+    assert message == "/markers: /rviz wants DURABILITY; no image for 10.0 s"
+    level, message = status(StreamStatistics(), cut_off=cut_off)
+    assert level == ERROR
+    assert "no image came yet" in message
+    # A node that rests subscribes nothing, so that nothing can come.
+    assert status(StreamStatistics(), cut_off=cut_off, listening=False, resting="nobody listens")[1] == cut_off[0]
+
+
+def test_old_results_are_warned_of(fed):
+    fed.record_result(2.0, {})
+    level, message = status(fed)
+    assert level == WARN
+    assert message.startswith("results are 2.0 s old")
+    assert status(fed, max_age_s=3.0) == (OK, "running")
