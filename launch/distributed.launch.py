@@ -20,7 +20,7 @@ from launch_ros.actions import Node
 from launch import LaunchContext, LaunchDescription
 from mambapose_ros.errors import UserError
 from mambapose_ros.messages import is_rectified
-from mambapose_ros.nodes.launch_arguments import CameraArguments, cameras_of, parameter_file
+from mambapose_ros.nodes.launch_arguments import CameraArguments, cameras_of, id_prefix, parameter_file
 from mambapose_ros.nodes.localhost import stay_on_this_machine
 from mambapose_ros.nodes.rviz_config import rviz_arguments
 from mambapose_ros.perception.depth import DEPTHS
@@ -64,7 +64,7 @@ ARGUMENTS = (
     DeclareLaunchArgument(
         "depth_topic",
         default_value="depth",
-        description="topic of depth registered to the images, with {camera} as image_topic",
+        description="topic of depth registered to the images, with {camera} as image_topic; needs depth:=sensor",
     ),
     DeclareLaunchArgument("namespace", default_value="", description="of the nodes and all they publish"),
     DeclareLaunchArgument(
@@ -131,6 +131,8 @@ def start(context: LaunchContext) -> list[Node]:
     if not asked or asked - set(STAGES):
         raise UserError(f"start: expected some of {','.join(STAGES)}, separated by commas, got {given['start']!r}")
     cameras = cameras_of(given)
+    if given["depth_topic"] != "depth" and given["depth"] != "sensor":
+        raise UserError(f"depth_topic: {given['depth_topic']} is used with depth:=sensor alone, got {given['depth']}")
     if given["localhost"] == "true":
         stay_on_this_machine(context.environment)
     if given["flow"] == "off":
@@ -206,6 +208,8 @@ def lifter_node(given: dict[str, str], cameras: tuple[CameraArguments, ...]) -> 
     values: dict[str, object] = {"rectified": True} if is_rectified(given["image_topic"]) else {}
     if given["cameras"]:
         values["cameras"] = [camera.name for camera in cameras]
+    if prefix := id_prefix(given["namespace"]):
+        values["id_prefix"] = prefix
     if given["flow"]:
         values["flow"] = given["flow"] != "off"
     topics = ["camera_info", *(["depth"] if given["depth"] == "sensor" else [])]

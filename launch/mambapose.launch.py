@@ -39,7 +39,8 @@ ARGUMENTS = (
     DeclareLaunchArgument(
         "depth_topic",
         default_value="depth",
-        description="topic of depth registered to the images, with {camera} as image_topic",
+        description="topic of depth registered to the images, with {camera} as image_topic; needs a parameter "
+        "depth: sensor, as preset:=rgbd has it",
     ),
     DeclareLaunchArgument("namespace", default_value="", description="of the nodes and what they publish"),
     DeclareLaunchArgument(
@@ -97,16 +98,16 @@ def start(context: LaunchContext) -> list[Node]:
     cameras = cameras_of(given)
     if given["localhost"] == "true":
         stay_on_this_machine(context.environment)
-    nodes = [pose_node(given, camera, several=len(cameras) > 1) for camera in cameras]
+    nodes = [pose_node(given, camera) for camera in cameras]
     # RViz first: where it is missing, nothing has been started that would stay.
     return [rviz(given, cameras), *nodes] if given["rviz"] == "true" else nodes
 
 
-def pose_node(given: dict[str, str], camera: CameraArguments, several: bool) -> Node:
+def pose_node(given: dict[str, str], camera: CameraArguments) -> Node:
     """The pipeline of one camera in one process."""
     values = {name: given[name] for name in ("detector", "device") if given[name]}
-    if several:
-        values["id_prefix"] = f"{camera.name}_"
+    if camera.id_prefix:
+        values["id_prefix"] = camera.id_prefix
     return Node(
         package="mambapose_ros",
         executable="pose_node",

@@ -38,7 +38,7 @@ def find_cameras(bag: BagReader, types: MessageTypes, wanted: Sequence[str] = ()
         bag: the recording.
         types: to read it with.
         wanted: image topics; none = one of every namespace that has colour or grey images: rather ``image_raw`` than
-            others, rather raw than compressed.
+            others, rather raw than compressed, and never what this package draws (``annotated``).
 
     Raises:
         BagError: when there is none, a wanted topic has no such images, or two would share their results' topics.
@@ -60,7 +60,8 @@ def find_cameras(bag: BagReader, types: MessageTypes, wanted: Sequence[str] = ()
         return cameras
     best: dict[str, CameraTopics] = {}
     for topic in sorted(bag.image_topics, key=_preference):
-        if not _unsuitable(bag, types, topic):
+        drawn = _raw_topic(topic).rpartition("/")[2] == "annotated"
+        if not drawn and not _unsuitable(bag, types, topic):
             camera = _camera_topics(bag, topic)
             best.setdefault(camera.namespace, camera)
     if not best:

@@ -49,7 +49,9 @@ def stream_status(
     problems = [*cut_off, *problems, *_age_problems(summary, max_age_s)]
     # Results that take less than the window of the statistics show in their age.
     stuck_s = busy_s if busy_s > max(timeout_s, max_age_s, WINDOW_S) else 0.0
-    level, message = _level(expects, state, error, statistics, listening, resting, cut_off, problems, stuck_s, timeout_s)
+    level, message = _level(
+        expects, state, error, statistics, listening, resting, cut_off, problems, stuck_s, timeout_s
+    )
     dropped = statistics.dropped()
     shown = {
         "state": state,

@@ -19,6 +19,13 @@ from mambapose_ros.types import Frame
 IMAGE_PARAMETERS = (
     *PROCESSING_PARAMETERS,
     ParameterSpec("image_transport", "raw", "subscribe image or image/compressed", choices=("raw", "compressed")),
+    ParameterSpec(
+        "max_rate",
+        0.0,
+        "images per second that are worked on, fewer than come; 0 = all",
+        range=(0.0, 240.0),
+        changeable=True,
+    ),
 )
 
 
@@ -38,6 +45,7 @@ class ImageNode(ProcessingNode):
     def __init__(self, name: str, specs: tuple[ParameterSpec, ...], **node_arguments: Any) -> None:
         super().__init__(name, specs, **node_arguments)
         self._intrinsics = Intrinsics()
+        self._newest_ns: int | None = None  # stamp of the newest image that was not above max_rate
 
     # --- for subclasses -------------------------------------------------------------------------------------------
 
@@ -51,6 +59,12 @@ class ImageNode(ProcessingNode):
 
     def put_image(self, message: Image | CompressedImage) -> None:
         """An image came; called in the executor's thread."""
+        stamp_ns, rate = stamp_to_ns(message.header.stamp), self.parameters["max_rate"]
+        if self._newest_ns is not None and in_same_period(self._newest_ns, stamp_ns, rate):
+            self.statistics.record_received()
+            self.statistics.record_dropped("above max_rate")
+            return
+        self._newest_ns = stamp_ns
         self.submit(message)
 
     # --- input ----------------------------------------------------------------------------------------------------
@@ -92,3 +106,11 @@ class ImageNode(ProcessingNode):
         if self._intrinsics.problem:
             self.warn("camera_info", f"{self._intrinsics.problem}; assuming a field of view instead")
         return camera
+
+
+def in_same_period(a_ns: int, b_ns: int, rate: float) -> bool:
+    """Whether two stamps lie in the same period of this rate; never when it is 0.
+
+    Periods are those of the clock, not counted from the first image: so several nodes take the same images.
+    """
+    return rate > 0.0 and int(a_ns * 1e-9 * rate) == int(b_ns * 1e-9 * rate)

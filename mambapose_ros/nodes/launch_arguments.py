@@ -31,9 +31,19 @@ class CameraArguments:
     camera_info: str
     depth: str
 
+    @property
+    def id_prefix(self) -> str:
+        """What its people's ids begin with: in TF they meet those of other cameras and robots."""
+        return id_prefix(self.namespace)
+
     def seen_from_above(self, topic: str) -> str:
         """A topic of this camera as a node names it that runs in the namespace of the launch."""
         return topic if topic.startswith("/") or not self.name else f"{self.name}/{topic}"
+
+
+def id_prefix(namespace: str) -> str:
+    """What ids of people begin with in a namespace, such as robot_front_; empty without one."""
+    return "".join(f"{part}_" for part in namespace.split("/") if part)
 
 
 def cameras_of(given: Mapping[str, str]) -> tuple[CameraArguments, ...]:

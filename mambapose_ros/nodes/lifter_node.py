@@ -22,8 +22,10 @@ from mambapose_ros.nodes.lifter_inputs import JoinedMessages, LifterInputs
 from mambapose_ros.nodes.network_device import NetworkDevice
 from mambapose_ros.nodes.parameters import ParameterSpec
 from mambapose_ros.nodes.processing_node import PROCESSING_PARAMETERS, ProcessingNode
+from mambapose_ros.nodes.relay_node import DEMAND_PERIOD_S
 from mambapose_ros.nodes.skeleton_output import SKELETON_PARAMETERS, SkeletonOutput, listen_to_transforms
 from mambapose_ros.nodes.spin import spin_node, steady_timer
+from mambapose_ros.nodes.stamp_join import StampJoin
 from mambapose_ros.nodes.transforms import TransformListener
 from mambapose_ros.perception.depth import DEPTHS
 from mambapose_ros.perception.device import DEVICES
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 PARAMETERS = (
     *PROCESSING_PARAMETERS,
     *SKELETON_PARAMETERS,
+    ParameterSpec("id_prefix", "", "what people's ids begin with; in TF, robots and cameras want different ones"),
     ParameterSpec("cameras", [""], "namespaces of the cameras, below the node's own; one empty name = that itself"),
     ParameterSpec("rectified", False, "keypoints are of rectified images: camera_info's P holds, not its K and D"),
     ParameterSpec("flow", True, "whether keypoints are joined with the topics flow and flow/since"),
@@ -56,6 +59,9 @@ PARTNER_INPUT = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
 
 WAITING_FRAMES = 3
 """Of each camera, that wait while others are lifted: several are ready at once when their partners were late."""
+
+_FEW_JOINED = 0.5
+"""Share of keypoints that come with a partner, below which diagnostics warn."""
 
 POLL_S = 0.02
 """How often it is looked whether a wait has been long enough."""
@@ -85,13 +91,14 @@ class LifterNode(ProcessingNode):
         self._transforms: TransformListener | None = None
         self._cameras = [self._make_camera(name, several=len(names) > 1) for name in names]
         steady_timer(self, POLL_S, self._poll, self.traffic)
+        steady_timer(self, DEMAND_PERIOD_S, self._follow_demand, self.traffic)
 
     def _make_camera(self, name: str, several: bool) -> _Camera:
         prefix = f"{name}/" if name else ""
         return _Camera(
             name=name,
             prefix=prefix,
-            id_prefix=f"{name.replace('/', '_')}_" if several and name else "",
+            id_prefix=self.parameters["id_prefix"] + (f"{name.replace('/', '_')}_" if several and name else ""),
             intrinsics=Intrinsics(self.parameters["rectified"]),
             tracked_output=self.create_output(PersonKeypointsArray, f"{prefix}keypoints/tracked", qos.RESULT_OUTPUT),
             output=SkeletonOutput(self, prefix),
@@ -144,7 +151,7 @@ class LifterNode(ProcessingNode):
         for index, camera in enumerate(self._cameras):
             prefix = camera.prefix
             inputs = LifterInputs(partners, self.parameters["join_timeout"], self._hand_over, index)
-            camera.inputs = inputs
+            camera.inputs, camera.last_received_s = inputs, None
             self.create_input(CameraInfo, f"{prefix}camera_info", camera.intrinsics.put, qos.CAMERA_INFO_INPUT)
             if "depth" in partners:
                 profile = qos.IMAGE_INPUT if depth == "sensor" else PARTNER_INPUT
@@ -153,7 +160,7 @@ class LifterNode(ProcessingNode):
                 put_flow = self._reporting(prefix, inputs.put_flow)
                 self.create_input(TimeReference, f"{prefix}flow/since", put_flow, PARTNER_INPUT)
                 self.create_input(Image, f"{prefix}flow", put_flow, PARTNER_INPUT)
-            self.create_input(PersonKeypointsArray, f"{prefix}keypoints", inputs.put_keypoints, PARTNER_INPUT)
+            self.create_input(PersonKeypointsArray, f"{prefix}keypoints", inputs.put_keypoints, qos.PEOPLE_INPUT)
 
     def prepare(self, values: dict[str, Any], parameters: dict[str, Any]) -> list[Callable[[], None]]:
         """Follow more people, or fewer."""
@@ -181,12 +188,23 @@ class LifterNode(ProcessingNode):
         # Each place holds the newest; so a few frames of a camera wait, and latency does not grow.
         camera = self._cameras[messages.camera]
         camera.count += 1
+        camera.last_received_s = time.monotonic()
         self.submit(messages, f"{messages.camera} {camera.count % WAITING_FRAMES}")
 
     def _poll(self) -> None:
         for camera in self._cameras:
             if self.active and camera.inputs is not None:
                 camera.inputs.poll()
+
+    def _follow_demand(self) -> None:
+        """Subscribe only while somebody wants results: the other nodes rest when nobody asks them for anything."""
+        with self._state_lock:
+            if not self.active:
+                return
+            if self.resting():
+                self.close_inputs()
+            elif not self._inputs:
+                self.open_inputs()
 
     # --- work -----------------------------------------------------------------------------------------------------
 
@@ -269,11 +287,20 @@ class LifterNode(ProcessingNode):
         for camera in self._cameras:
             if camera.intrinsics.problem:
                 problems.append(f"{camera.prefix}camera_info: intrinsics assumed: {camera.intrinsics.problem}")
-            if camera.output.problem:
-                problems.append(f"{camera.prefix}skeletons not published: {camera.output.problem}")
-            silent = camera.inputs.join.silent if camera.inputs else ()
-            problems += [f"no {camera.prefix}{name} in time: lifting without" for name in silent]
+            problems += [f"{camera.prefix}{problem}" for problem in camera.output.problems()]
+            problems += self._silence_of(camera)
+            if camera.inputs is not None:
+                problems += [f"{camera.prefix}{problem}" for problem in _join_problems(camera.inputs.join)]
         return problems
+
+    def _silence_of(self, camera: _Camera) -> list[str]:
+        """That nothing comes of one camera; that nothing comes of any is said by the node's level."""
+        if len(self._cameras) == 1 or not self.active:
+            return []
+        if camera.last_received_s is None:
+            return [f"no {camera.prefix}keypoints came yet"]
+        silence_s = time.monotonic() - camera.last_received_s
+        return [f"no {camera.prefix}keypoints for {silence_s:.1f} s"] if silence_s > self.parameters["timeout"] else []
 
     def figures(self) -> dict[str, Any]:
         """What is followed, and what was not there in time."""
@@ -305,6 +332,7 @@ class _Camera:
     Attributes:
         prefix: of its topics.
         id_prefix: what its people's ids begin with; those of several cameras meet in TF.
+        last_received_s: steady seconds when its newest keypoints came.
         last: the image lifted last.
         count: of what was handed over.
     """
@@ -319,6 +347,7 @@ class _Camera:
     tracker: Any = None
     lifter: Any = None
     last: _SeenImage | None = None
+    last_received_s: float | None = None
     count: int = 0
 
     def forget(self) -> None:
@@ -330,6 +359,17 @@ class _Camera:
         """What comes next does not follow what came."""
         self.last = None
         self.lifter.reset()
+
+
+def _join_problems(join: StampJoin) -> list[str]:
+    """Partners of keypoints that do not come, or of other images."""
+    problems = [f"{name} does not come in time: lifting without" for name in join.silent]
+    for name in join.partners:
+        share = join.joined_share(name)
+        if name not in join.silent and share is not None and share < _FEW_JOINED:
+            remedy = f"give keypoint_node and {name}_node a max_rate that both keep up with"
+            problems.append(f"{name} came for {share:.0%} of keypoints: {remedy}")
+    return problems
 
 
 def _lift_together(cameras: Sequence[_Camera]) -> tuple[LiftedFrame | None, ...]:

@@ -273,9 +273,7 @@ class PoseNode(ImageNode):
         problems = [*super().problems(), *self._device.problems()]
         if self.parameters["depth"] == "sensor" and self._depth_input.problem:
             problems.append(f"no depth: {self._depth_input.problem}")
-        if self._skeletons.problem:
-            problems.append(f"skeletons not published: {self._skeletons.problem}")
-        return problems
+        return problems + self._skeletons.problems()
 
     def figures(self) -> dict[str, Any]:
         """People, where their metres come from, and what runs where."""

@@ -57,8 +57,6 @@ class SkeletonOutput:
         prefix: of the topics, for a node that has several such outputs.
         published: takes each message that was published, in whichever thread.
 
-    Attributes:
-        problem: why the last skeletons were not published; empty when they were.
     """
 
     def __init__(
@@ -67,7 +65,8 @@ class SkeletonOutput:
         prefix: str = "",
         published: Callable[[SkeletonArray], None] = lambda message: None,
     ) -> None:
-        self.problem = ""
+        self._problem = ""  # why the last skeletons were not published; empty when they were
+        self._frame_known = True
         self._node, self._published = node, published
         self._listener: TransformListener | None = None
         self._waiting: ThreadPoolExecutor | None = None
@@ -110,7 +109,8 @@ class SkeletonOutput:
         self._placed = {s.id: s.scale_source for s in lifted.skeletons if s.state != "lost"}
         for person, problem in lifted.unplaced.items():
             self._node.warn("no place", f"{person} has no skeleton: {problem}")
-        if self._tf_output is not None:
+        self._frame_known = bool(lifted.frame_id)
+        if self._tf_output is not None and self._frame_known:
             transforms = body_transforms(lifted, self._node.parameters["tf_joints"])
             self._tf_output.publish(self._tf_type(transforms=transforms))
         if self._waiting is None:
@@ -126,9 +126,9 @@ class SkeletonOutput:
             transform = self._listener.lookup(target, lifted.frame_id, lifted.stamp_ns, left_s)
             if self._node.active:
                 self._publish_message(in_frame(lifted, target, transform))
-            self.problem = ""
+            self._problem = ""
         except TransformError as error:
-            self.problem = str(error)
+            self._problem = str(error)
             self._node.warn("no transform", f"skeletons not published: {error}")
         except Exception as error:  # nobody looks at what this thread raises
             if self._node.context.ok():
@@ -138,6 +138,13 @@ class SkeletonOutput:
         message = skeletons_to_msg(lifted, lifted.skeletons, lifted.keypoints)
         self._skeletons_output.publish(message)
         self._published(message)
+
+    def problems(self) -> list[str]:
+        """What keeps skeletons from being published, or from being used."""
+        problems = [f"skeletons not published: {self._problem}"] if self._problem else []
+        if not self._frame_known:
+            problems.append("images have no frame_id, so there is no TF: set it in the camera's driver")
+        return problems
 
     def figures(self) -> dict[str, Any]:
         """People in space, and where their metres come from."""

@@ -10,6 +10,9 @@ from typing import Any
 KEPT = 16
 """Values of a partner that are kept, and primaries that wait; half a second at 30 Hz."""
 
+RECENT = 60
+"""Primaries that ``joined_share`` looks back at."""
+
 
 @dataclass(frozen=True)
 class Joined:
@@ -51,6 +54,7 @@ class StampJoin:
             raise ValueError(f"expected a timeout of 0 seconds or more, got {timeout_s}")
         self.missing: Counter[str] = Counter()
         self.late: Counter[str] = Counter()
+        self._joined: dict[str, deque[bool]] = {name: deque(maxlen=RECENT) for name in partners}
         self._timeout_s = timeout_s
         self._streams = {name: _Stream() for name in partners}
         self._waiting: deque[_Waiting] = deque()
@@ -58,9 +62,19 @@ class StampJoin:
         self._newest_ns: int | None = None
 
     @property
+    def partners(self) -> tuple[str, ...]:
+        """Their names."""
+        return tuple(self._streams)
+
+    @property
     def silent(self) -> tuple[str, ...]:
         """Partners that are not waited for."""
         return tuple(name for name, stream in self._streams.items() if stream.silent)
+
+    def joined_share(self, name: str) -> float | None:
+        """Of the latest primaries, the share that came with this partner; None while there are few."""
+        joined = self._joined[name]
+        return None if len(joined) < RECENT // 2 else sum(joined) / len(joined)
 
     def put(self, now_s: float, stamp_ns: int, primary: Any) -> None:
         """A primary came."""
@@ -111,6 +125,7 @@ class StampJoin:
                 partners[name] = stream.values.pop(waiting.stamp_ns)
             else:
                 self.missing[name] += 1
+            self._joined[name].append(name in partners)
         return Joined(waiting.stamp_ns, waiting.primary, partners)
 
     def _is_ready(self, waiting: _Waiting, now_s: float) -> bool:

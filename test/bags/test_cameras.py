@@ -18,6 +18,7 @@ def test_one_topic_of_each_camera_is_chosen(tmp_path):
         ("/b/image/compressed", jpeg),
         ("/b/image/camera_info", camera_info(CAMERA)),
         ("/image", image("mono8")),
+        ("/drawn/annotated", image()),
         ("/talk", TYPES.Header()),
     ]
     write(tmp_path / "bag", messages)

@@ -182,7 +182,7 @@ def test_a_node_for_each_camera(observer, tmp_path):
     with Launch(tmp_path / "log", "mambapose.launch.py", *arguments) as launch:
         for name in ("front", "rear"):
             given = observer.parameters(f"/robot/{name}/pose_node", ["id_prefix", "flow"], launch)
-            assert given == {"id_prefix": f"{name}_", "flow": "dis"}
+            assert given == {"id_prefix": f"robot_{name}_", "flow": "dis"}
             for topic in (f"/cam/{name}/image_raw", f"/cam/{name}/camera_info"):
                 observer.spin_until(
                     lambda topic=topic: observer.node.count_subscribers(topic) == 1, launch, f"one takes {topic}"

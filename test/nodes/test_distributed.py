@@ -304,7 +304,7 @@ def test_flow_that_is_cut_off_is_reported_and_lifting_goes_on_until_it_returns(o
     missing = operator.value("left/flow missing")
     for heard in operator.skeletons.values():
         heard.clear()
-    operator.send_until(lambda: operator.told("no left/flow in time"), "the report", with_flow=False)
+    operator.send_until(lambda: operator.told("left/flow does not come in time"), "the report", with_flow=False)
     assert operator.value("left/flow missing") > missing
     operator.skeletons["left"].clear()
     operator.send_until(lambda: len(operator.skeletons["left"]) > 5, "skeletons without flow", with_flow=False)
@@ -326,12 +326,53 @@ def test_cameras_do_not_get_into_each_other(operator):
     kept = operator.skeletons["right"][-1].skeletons[0].id
     left = operator.skeletons["left"][-1].skeletons[0].id
     operator.send_until(lambda: operator.skeletons["right"][-1].skeletons[0].id == kept, "right goes on", ["right"])
-    silent_until = operator.stamp_ns + 1_300_000_000  # left says nothing
+    silent_until = operator.stamp_ns + 3_000_000_000  # left says nothing, for longer than people are remembered
     operator.send_until(
         lambda: stamp_to_ns(operator.skeletons["right"][-1].header.stamp) > silent_until, "right goes on", ["right"]
     )
     operator.send_until(lambda: operator.skeletons["left"][-1].skeletons[0].id != left, "left starts anew")
     assert operator.skeletons["right"][-1].skeletons[0].id == kept
+
+
+def test_one_camera_of_several_that_stops_is_reported(operator):
+    operator.send_until(lambda: operator.status() and not operator.told("keypoints"), "both come")
+    operator.send_until(lambda: operator.told("no left/keypoints for"), "the report", ["right"])
+    assert operator.status().level == DiagnosticStatus.WARN
+    operator.send_until(lambda: not operator.told("left/keypoints"), "it is back")
+
+
+def test_flow_of_other_images_than_the_keypoints_is_reported(operator):
+    """As when both nodes are slower than the camera, and each takes what is newest for it."""
+    turn = 0
+
+    def send_flow_of_the_next_image():
+        nonlocal turn
+        operator.stamp_ns += FRAME_NS
+        operator.send("left", with_flow=False)
+        operator.stamp_ns += FRAME_NS
+        space, header = "/rig/left", frame_header(frame_of(operator._truth, operator.stamp_ns))
+        since = TimeReference(header=header, time_ref=ns_to_stamp(operator.stamp_ns - FRAME_NS))
+        operator.publishers.send(f"{space}/flow/since", since)
+        operator.publishers.send(f"{space}/flow", flow_to_image(np.zeros((48, 64, 2), np.float32), header))
+        turn += 1
+        return operator.told("left/flow came for ") and operator.told("max_rate")
+
+    operator.listener.spin_until(send_flow_of_the_next_image, "the report")
+    operator.send_until(lambda: not operator.told("left/flow"), "flow is joined again")
+
+
+def test_nothing_is_asked_of_the_others_while_nobody_listens(listener, weights):
+    keypoints = listener.node.create_publisher(PersonKeypointsArray, "/alone/keypoints", 1)
+    flow = listener.node.create_publisher(Image, "/alone/flow", 1)
+    with NodeProcess("lifter_node", "/alone", weights=weights, window=WINDOW):
+        listener.hear(SkeletonArray, "/alone/skeletons")
+        subscribed = [keypoints.get_subscription_count, flow.get_subscription_count]
+        listener.spin_until(lambda: all(count() for count in subscribed), "it subscribes")
+        (subscription,) = (s for s in listener.node.subscriptions if s.topic_name == "/alone/skeletons")
+        listener.node.destroy_subscription(subscription)
+        listener.spin_until(lambda: not any(count() for count in subscribed), "it subscribes no longer")
+        listener.hear(SkeletonArray, "/alone/skeletons")
+        listener.spin_until(lambda: all(count() for count in subscribed), "it subscribes again")
 
 
 def test_wrong_messages_are_said_and_lifting_goes_on(operator, lifter_node):

@@ -27,6 +27,13 @@ def test_several_have_namespaces_and_topics_of_their_names():
     assert rear.seen_from_above("/depth") == "/depth"
 
 
+def test_ids_begin_with_the_namespace():
+    assert cameras()[0].id_prefix == ""
+    assert cameras(namespace="/robot/")[0].id_prefix == "robot_"
+    assert [camera.id_prefix for camera in cameras(cameras="front,rear")] == ["front_", "rear_"]
+    assert cameras(cameras="front", namespace="fleet/robot1")[0].id_prefix == "fleet_robot1_front_"
+
+
 def test_relative_topics_are_below_each_camera():
     for camera in cameras(cameras="front,rear", image_topic="color/image_raw"):
         assert camera.image == "color/image_raw"

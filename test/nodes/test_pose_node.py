@@ -456,6 +456,28 @@ def test_flow_is_turned_off_and_on_while_the_node_runs(camera):
     assert {person.id for person in camera.results[-1].people} == ids
 
 
+def test_fewer_images_are_worked_on_when_asked(camera):
+    camera.send_image_until(TRUTH.image, lambda: camera.results, "results")
+    assert set_parameter(camera, "max_rate", 10.0).successful
+    camera.results.clear()
+    camera.send_image_until(TRUTH.image, lambda: len(camera.results) > 8, "results")
+    steps_ns = np.diff([stamp_to_ns(message.header.stamp) for message in camera.results[2:]])
+    # Of 30 images a second of their clock, every third, unless one was lost on the way.
+    assert np.median(steps_ns) == pytest.approx(3 * FRAME_NS, abs=2)
+    camera.send_image_until(TRUTH.image, lambda: camera.value("dropped: above max_rate"), "the drops are counted")
+    assert set_parameter(camera, "max_rate", 0.0).successful
+
+
+def test_images_without_a_frame_are_reported(camera, monkeypatch):
+    camera.listener.hear(SkeletonArray, f"{camera.namespace}/skeletons")
+    monkeypatch.setattr(camera, "header", lambda: Header(stamp=ns_to_stamp(camera.stamp_ns)))
+    camera.send_image_until(
+        TRUTH.image, lambda: camera.status() and "no frame_id" in camera.status().message, "the complaint"
+    )
+    monkeypatch.undo()
+    camera.send_image_until(TRUTH.image, lambda: "no frame_id" not in camera.status().message, "all is well")
+
+
 def test_images_are_worked_on_while_a_network_loads(listener, tmp_path):
     file = tmp_path / "raft.pth"
     os.mkfifo(file)  # whoever reads it waits

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mambapose_ros.nodes.stamp_join import KEPT, Joined, StampJoin
+from mambapose_ros.nodes.stamp_join import KEPT, RECENT, Joined, StampJoin
 
 TIMEOUT_S = 0.1
 PERIOD_S = 1 / 30
@@ -183,3 +183,21 @@ def test_a_negative_timeout_and_an_unknown_partner_are_refused():
         StampJoin([], -1)
     with pytest.raises(KeyError):
         StampJoin(["flow"], 0.1).put_partner(0.0, "depth", 0, None)
+
+
+def test_partners_of_other_stamps_are_not_silent_but_rarely_joined():
+    join = StampJoin(["flow"], TIMEOUT_S)
+    assert join.joined_share("flow") is None  # too early to tell
+    for index in range(RECENT):
+        join.put(index * PERIOD_S, 2 * index, "keypoints")
+        join.put_partner(index * PERIOD_S, "flow", 2 * index + 1, "flow")
+        while join.take(index * PERIOD_S):
+            pass
+    assert join.silent == ()
+    assert join.joined_share("flow") == 0.0
+    for index in range(RECENT, RECENT + RECENT // 2):
+        join.put(index * PERIOD_S, 2 * index, "keypoints")
+        join.put_partner(index * PERIOD_S, "flow", 2 * index, "flow")
+        while join.take(index * PERIOD_S):
+            pass
+    assert join.joined_share("flow") == pytest.approx(0.5, abs=0.02)
