@@ -15,7 +15,7 @@ from mambapose_ros.image_encoding import ImageError
 from mambapose_ros.markers import SkeletonMarkers
 from mambapose_ros.messages import keypoints_message, skeletons_message, stamp_to_ns
 from mambapose_ros.perception import Pipeline, PipelineOptions
-from mambapose_ros.perception.pipeline import discontinuity, starting_anew
+from mambapose_ros.perception.pipeline import discontinuity, loses_people
 from mambapose_ros.types import Frame, LiftedFrame
 
 
@@ -107,7 +107,8 @@ class CameraStream:
             lines.append(f"{name}: {count} messages dropped: {self._dropped.examples[cause]}")
         for cause, count in self._restarts.counts.items():
             example = self._restarts.examples[cause]
-            lines.append(f"{name}: {count} times, first at {example}: {starting_anew(cause)}")
+            new_ids = ", people got new ids" if loses_people(cause) else ""
+            lines.append(f"{name}: {cause} ({count} times, first at {example}): started anew{new_ids}")
         for cause, count in self._assumed.counts.items():
             lines.append(f"{name}: {cause}; a field of view was assumed for {count} frames")
         return lines

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -25,8 +25,8 @@ class Lifter:
 
     Each person has a window of the newest frames, all windows go through the network in one batch, and the root solve
     places each pose in space. Windows always have their full length: in frames before a person came, and where they
-    were missed, nothing of them is seen. What is remembered is at most ``window`` frames of each person seen in them:
-    flow and depth at the joints, not the images' own.
+    were missed, nothing of them is seen. Whom no frame of the window shows keeps the last pose. What is remembered is
+    at most ``window`` frames of each person seen in them: flow and depth at the joints, not the images' own.
 
     Args:
         network: lifts windows.
@@ -48,6 +48,8 @@ class Lifter:
         self._moments: deque[_Moment] = deque(maxlen=window)
         self._velocities = JointVelocities()
         self._bone_lengths = BoneLengths()
+        self._last_poses: dict[str, tuple[np.ndarray, np.ndarray | None]] = {}  # with their covariance
+        self._lifted_ns: int | None = None
 
     def go_on_with(self, network: LiftingNetwork) -> None:
         """Lift with another network of the same weights, as on another device; nothing is forgotten."""
@@ -95,6 +97,8 @@ class Lifter:
         """The frames that wait for others to come, lifted without those, oldest first. Then earlier frames are
         forgotten."""
         waiting = min(self._lookahead, len(self._moments))
+        if self._lifted_ns is not None:  # more wait where the last call was interrupted
+            waiting = sum(moment.stamp_ns > self._lifted_ns for moment in self._moments)
         lifted = tuple(lifted for back in range(waiting - 1, -1, -1) for lifted in _lift([self], back))
         self.reset()
         return lifted
@@ -104,6 +108,8 @@ class Lifter:
         self._moments.clear()
         self._velocities.reset()
         self._bone_lengths.keep(())
+        self._last_poses.clear()
+        self._lifted_ns = None
 
     def _windows(self, back: int) -> _Windows:
         """Those of the people seen that many frames back."""
@@ -115,18 +121,30 @@ class Lifter:
         """The people of frame ``index`` of the windows, in these poses."""
         moment = windows.moment
         people = tuple(sighting.person for sighting in moment.people.values())
-        placed, unplaced = self._place(windows, self._steady(windows.people, poses), index)
+        placed, unplaced = self._place(windows, self._steady(windows, poses), index)
+        self._lifted_ns = moment.stamp_ns
         lost = [_lost(person) for person in people if person.state == "lost"]
         return LiftedFrame(moment.stamp_ns, moment.frame_id, moment.camera, people, (*placed, *lost), unplaced)
 
-    def _steady(self, people: Sequence[PersonKeypoints], poses: LiftedPoses) -> LiftedPoses:
-        """The poses of these people with the bone lengths that each has shown so far."""
-        self._bone_lengths.keep({name for moment in self._moments for name in moment.people})
-        joints = poses.joints.copy()
-        for number, person in enumerate(people):
-            variance = None if poses.covariance is None else poses.covariance[number, :, 0, 0]
-            joints[number] = self._bone_lengths(person.id, poses.joints[number], variance)
-        return replace(poses, joints=joints)
+    def _steady(self, windows: _Windows, poses: LiftedPoses) -> LiftedPoses:
+        """The poses of all people of the windows, with the bone lengths that each has shown so far; of whom nothing
+        was seen, the last one, or NaN."""
+        remembered = {name for moment in self._moments for name in moment.people}
+        self._bone_lengths.keep(remembered)
+        self._last_poses = {name: pose for name, pose in self._last_poses.items() if name in remembered}
+        shown = [person.id for person, blind in zip(windows.people, windows.blind, strict=True) if not blind]
+        for number, name in enumerate(shown):
+            covariance = None if poses.covariance is None else poses.covariance[number]
+            variance = None if covariance is None else covariance[:, 0, 0]
+            self._last_poses[name] = self._bone_lengths(name, poses.joints[number], variance), covariance
+        unknown = np.full((NUM_JOINTS, 3), np.nan), None
+        known = [self._last_poses.get(person.id, unknown) for person in windows.people]
+        joints = np.array([joints for joints, _ in known]).reshape(-1, NUM_JOINTS, 3)
+        covariances = [covariance for _, covariance in known]
+        if all(covariance is None for covariance in covariances):
+            return LiftedPoses(joints)
+        nothing = np.full((NUM_JOINTS, 3, 3), np.nan)
+        return LiftedPoses(joints, np.stack([nothing if value is None else value for value in covariances]))
 
     def _observations(self, names: Sequence[str]) -> Observations:
         """Windows of the people with these ids."""
@@ -170,7 +188,10 @@ class Lifter:
         unplaced = {person.id: where.problem for person, where in zip(people, placements, strict=True) if where.problem}
         placed = {number: where for number, where in enumerate(placements) if not where.problem}
         joints = {number: poses.joints[number] + where.root for number, where in placed.items()}
-        velocities = self._velocities(moment.stamp_ns, {people[number].id: joints[number] for number in placed})
+        predicted = [person.id for person in people if person.state == "predicted"]
+        velocities = self._velocities(
+            moment.stamp_ns, {people[number].id: joints[number] for number in placed}, predicted
+        )
         skeletons = [
             Skeleton3D(
                 id=people[number].id,
@@ -188,6 +209,8 @@ class Lifter:
     def _placement(self, windows: _Windows, poses: LiftedPoses, number: int, index: int) -> Placement:
         """Where one of the people stands in frame ``index``."""
         person, observations = windows.people[number], windows.observations
+        if np.isnan(poses.joints[number]).all():
+            return Placement(np.full(3, np.nan), problem="not seen since the window began")
         assert observations.depth is not None
         assert observations.metric is not None
         # Someone predicted is where the keypoints were predicted, all joints alike.
@@ -222,14 +245,17 @@ def _lift(lifters: Sequence[Lifter], back: int) -> list[LiftedFrame]:
 
 
 def _poses(network: LiftingNetwork, several: Sequence[_Windows], index: int) -> list[LiftedPoses]:
-    """Of each camera's people, from one call of the network."""
-    cameras = [windows.moment.camera for windows in several for _ in windows.people]
+    """Of those of each camera's people of whom something is seen, from one call of the network."""
+    counts = [int((~windows.blind).sum()) for windows in several]
+    cameras = [windows.moment.camera for windows, count in zip(several, counts, strict=True) for _ in range(count)]
     if not cameras:
         return [LiftedPoses(np.zeros((0, NUM_JOINTS, 3))) for _ in several]
-    parts = [windows.observations for windows in several]
-    joined = (np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Observations))
+    joined = (
+        np.concatenate([getattr(windows.observations, field.name)[~windows.blind] for windows in several])
+        for field in fields(Observations)
+    )
     poses = network(Observations(*joined), cameras, index)
-    ends = np.cumsum([len(windows.people) for windows in several])[:-1]
+    ends = np.cumsum(counts)[:-1]
     joints = np.split(poses.joints, ends)
     covariance = [None] * len(several) if poses.covariance is None else np.split(poses.covariance, ends)
     return [LiftedPoses(*pair) for pair in zip(joints, covariance, strict=True)]
@@ -279,6 +305,11 @@ class _Windows:
     moment: _Moment
     people: Sequence[PersonKeypoints]
     observations: Observations
+
+    @property
+    def blind(self) -> np.ndarray:
+        """(P,) bool, of whom nothing is seen in any frame: the network would answer with anybody's pose."""
+        return ~np.isfinite(self.observations.rays).any(axis=(1, 2, 3))
 
 
 def _observe(camera: Camera, person: PersonKeypoints, flow: np.ndarray | None, depth: DepthMap | None) -> _Sighting:

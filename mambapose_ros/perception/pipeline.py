@@ -360,11 +360,11 @@ def discontinuity(previous: _Shot | Frame | None, frame: Frame) -> str:
         return "stamp repeated"
     if frame.stamp_ns < previous.stamp_ns:
         return "stamp ran backwards"
-    if frame.stamp_ns - previous.stamp_ns > MAX_GAP_S * 1e9:
-        return _GAP
     # Other intrinsics for the same pixels, as when the first CameraInfo comes late, interrupt nothing.
     if (frame.camera.width, frame.camera.height) != (previous.camera.width, previous.camera.height):
         return "image size changed"
+    if frame.stamp_ns - previous.stamp_ns > MAX_GAP_S * 1e9:
+        return _GAP
     return ""
 
 

@@ -55,7 +55,13 @@ def place_body(
     distance = _weighted_median((depth + JOINT_RADIUS_M - pose[:, 2])[measured], weights[measured])
     if distance + pose[:, 2].min() < NEAREST_M:
         return by_rays
-    return Placement(solution.position * (distance / solution.position[2]), by_depth=True)
+    if weights[0] > 0 and np.isfinite(xy[0]).all() and solution.position[2] > NEAREST_M:
+        return Placement(solution.position * (distance / solution.position[2]), by_depth=True)
+    # Nobody sees the pelvis, and its ray is no better known than the body's size: the joints that are seen stay.
+    rays = camera.rays(xy)
+    used = np.isfinite(rays).all(axis=1) & (weights > 0)
+    aside = (rays * (distance + pose[:, 2:]) - pose[:, :2])[used]
+    return Placement(np.array([*(_weighted_median(axis, weights[used]) for axis in aside.T), distance]), by_depth=True)
 
 
 def _weighted_median(values: np.ndarray, weights: np.ndarray) -> float:

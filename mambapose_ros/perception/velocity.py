@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
 SPAN_S = 0.25
 """Seconds that a velocity is taken over: a walking step has two to four of them."""
+
+LONGEST_S = 1.0
+"""Seconds between two images that still count as one movement, where they come that slowly."""
 
 
 class JointVelocities:
@@ -17,23 +21,29 @@ class JointVelocities:
     """
 
     def __init__(self) -> None:
-        self._places: dict[str, list[tuple[int, np.ndarray]]] = {}
+        self._places: dict[str, list[_Place]] = {}
 
-    def __call__(self, stamp_ns: int, joints: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def __call__(
+        self, stamp_ns: int, joints: Mapping[str, np.ndarray], predicted: Collection[str] = ()
+    ) -> dict[str, np.ndarray]:
         """Velocities of the people of the next image.
 
         Args:
             stamp_ns: of the image, later than the last.
             joints: id -> (17, 3) metres; NaN = missing.
+            predicted: ids of people who are not seen. When they are seen again, where they were predicted to be tells
+                nothing of how they move.
 
         Returns:
             id -> (17, 3) metres per second; NaN = unknown, as when somebody is seen for the first time.
         """
-        oldest = stamp_ns - round(SPAN_S * 1e9)
-        recent = {name: [place for place in places if place[0] >= oldest] for name, places in self._places.items()}
+        recent = {name: _recent(places, stamp_ns) for name, places in self._places.items()}
         self._places = {name: places for name, places in recent.items() if places}
         for name, place in joints.items():
-            self._places.setdefault(name, []).append((stamp_ns, place))
+            before = self._places.get(name, [])
+            if name not in predicted:
+                before = [place for place in before if not place.predicted]
+            self._places[name] = [*before, _Place(stamp_ns, place, name in predicted)]
         return {name: _median_slope(self._places[name]) for name in joints}
 
     def reset(self) -> None:
@@ -41,9 +51,22 @@ class JointVelocities:
         self._places.clear()
 
 
-def _median_slope(places: list[tuple[int, np.ndarray]]) -> np.ndarray:
-    seconds = np.array([stamp_ns - places[0][0] for stamp_ns, _ in places]) * 1e-9
-    joints = np.stack([place for _, place in places])
+@dataclass(frozen=True)
+class _Place:
+    stamp_ns: int
+    joints: np.ndarray
+    predicted: bool
+
+
+def _recent(places: list[_Place], stamp_ns: int) -> list[_Place]:
+    """Those within the span, or the newest alone where images come more slowly."""
+    within = [place for place in places if stamp_ns - place.stamp_ns <= SPAN_S * 1e9]
+    return within or [place for place in places[-1:] if stamp_ns - place.stamp_ns <= LONGEST_S * 1e9]
+
+
+def _median_slope(places: list[_Place]) -> np.ndarray:
+    seconds = np.array([place.stamp_ns - places[0].stamp_ns for place in places]) * 1e-9
+    joints = np.stack([place.joints for place in places])
     later, earlier = np.tril_indices(len(places), -1)
     if not len(later):
         return np.full(joints.shape[1:], np.nan)

@@ -219,6 +219,46 @@ def test_a_predicted_person_is_placed_by_the_prediction_which_the_network_does_n
     assert skeleton.state == "predicted"
 
 
+def test_whom_no_frame_of_the_window_shows_keeps_the_last_pose():
+    network = RecordingNetwork()
+    lifter = Lifter(network, window=3)
+    lifter(frame_at(0), [person((0.0, 0, 4)), person((1.0, 0, 4), "p2")])
+    hidden = person((0.1, 0, 4), state="predicted")
+    for i in range(1, 6):
+        lifted = lifter(frame_at(i), [hidden, person((1.0, 0, 4), "p2")])
+        shown = {skeleton.id: skeleton for skeleton in lifted.skeletons}
+        np.testing.assert_allclose(shown["p1"].joints, POSE + (0.1, 0, 4), atol=1e-4)
+        assert shown["p1"].covariance[1, 0, 0] == pytest.approx(0.01)
+        assert len(network.asked[-1].rays) == (2 if i < 3 else 1)  # of nothing, the network would make somebody else
+    assert {skeleton.id for skeleton in lifter(frame_at(6), [hidden]).skeletons} == {"p1"}  # and nobody is asked for
+    assert len(network.asked) == 6
+    lifter.reset()  # as after a gap, over which the tracker knows people
+    lifted = lifter(frame_at(50), [hidden, person((1.0, 0, 4), "p2")])
+    assert [skeleton.id for skeleton in lifted.skeletons] == ["p2"]
+    assert lifted.unplaced == {"p1": "not seen since the window began"}
+
+
+def test_the_velocity_of_somebody_seen_again_is_not_the_way_from_where_they_were_predicted():
+    lifter = Lifter(RecordingNetwork())
+    for i in range(4):
+        lifter(frame_at(i), [person((0.0, 0, 4))])
+    for i in range(4, 14):
+        lifter(frame_at(i), [person((0.0, 0, 4), state="predicted")])
+    for i in range(14, 18):
+        lifted = lifter(frame_at(i), [person((0.5, 0, 4))])
+        velocity = lifted.skeletons[0].velocity
+        assert np.isnan(velocity).all() if i == 14 else np.abs(velocity).max() < 1e-3
+
+
+def test_an_interrupted_call_is_made_up_for_by_flushing():
+    network = RecordingNetwork()
+    lifter = Lifter(network, lookahead=3)
+    stamps = [lifted.stamp_ns for i in range(6) if (lifted := lifter(frame_at(i), [person()]))]
+    lifter.observe(frame_at(6), [person()])  # Ctrl-C before it is lifted
+    stamps += [lifted.stamp_ns for lifted in lifter.flush()]
+    assert stamps == [frame_at(i).stamp_ns for i in range(7)]
+
+
 def test_why_somebody_has_no_place_is_said():
     someone, nobody = person((1, 0, 4)), person((0, 0, 4), "p2")
     nobody.xy[2:] = np.nan
@@ -237,10 +277,10 @@ def test_a_lost_person_is_said_to_be_lost_and_nowhere():
 
 def test_memory_does_not_grow():
     lifter = Lifter(RecordingNetwork(), window=5)
-    for i in range(50):
+    for i in range(100):
         lifter(frame_at(i), [person(name=f"p{i}")])
-    assert len(lifter._moments) == 5
-    assert len(lifter._velocities._places) < 10
+    assert len(lifter._moments) == len(lifter._last_poses) == 5
+    assert len(lifter._velocities._places) < 35  # of a second
 
 
 def test_reset_forgets():

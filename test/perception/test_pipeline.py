@@ -87,10 +87,11 @@ def test_discontinuities_have_names(previous, current, reason):
     assert discontinuity(None if previous is None else frame_at(previous), frame_at(current)) == reason
 
 
-def test_another_image_size_starts_anew():
+@pytest.mark.parametrize("stamp_ns", [33_000_000, 1_500_000_000])  # of a driver that was set up anew, after a gap
+def test_another_image_size_starts_anew(stamp_ns):
     pipeline = Pipeline(FixedDetector(), lifter=RecordingLifter())
     pipeline(frame_at(0))
-    other = Frame(33_000_000, "cam", np.zeros((24, 32, 3), np.uint8), Camera.from_fov(32, 24))
+    other = Frame(stamp_ns, "cam", np.zeros((24, 32, 3), np.uint8), Camera.from_fov(32, 24))
     result = pipeline(other)
     assert result.reset_reason == "image size changed"
     assert result.keypoints[0].id == "p2"

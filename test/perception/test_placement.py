@@ -29,6 +29,21 @@ def test_measured_depth_overrules_the_size_of_the_body_and_the_pelvis_stays_on_i
     np.testing.assert_allclose(measured[:2] / measured[2], alone[:2] / alone[2])
 
 
+@given(st.integers(0, 10_000))
+@settings(max_examples=50, deadline=None)
+def test_of_somebody_near_whose_hips_are_out_of_view_the_joints_that_are_seen_stay_on_their_rays(seed):
+    rng = np.random.default_rng(seed)
+    root = np.array([rng.uniform(-0.2, 0.2), 0.7, rng.uniform(0.9, 1.4)])  # the upper body, before the camera
+    weights = (POSE[:, 1] < -0.3).astype(float)
+    lifted = 1.1 * POSE + rng.normal(0.0, 0.03, POSE.shape)  # too large, and not quite the pose
+    lifted[0] = 0.0
+    depth = POSE[:, 2] + root[2] - JOINT_RADIUS_M
+    placed = place_body(CAMERA, CAMERA.project(POSE + root), lifted, weights, depth)
+    assert placed.by_depth
+    off = np.linalg.norm((lifted + placed.root - POSE - root)[weights > 0], axis=1)
+    assert np.median(off) < 0.09  # with the pelvis slid along its ray up to 0.18
+
+
 def test_too_few_measurements_count_for_nothing():
     root = np.array([0.2, 0.1, 4.0])
     xy, depth = CAMERA.project(POSE + root), np.full(17, np.nan)
