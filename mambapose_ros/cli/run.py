@@ -6,10 +6,9 @@ Writes DIR/skeletons.npz, DIR/annotated.mp4 and DIR/summary.json.
 from __future__ import annotations
 
 import argparse
-import itertools
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -64,14 +63,14 @@ def run(arguments: argparse.Namespace) -> int:
     seconds = arguments.seconds
     if seconds is None and synthetic:
         seconds = SYNTHETIC_SECONDS
-    frame_limit = None if seconds is None else max(1, round(seconds * source.rate))
+    total = None if seconds is None or source.live else max(1, round(seconds * source.rate))
     try:
         options = pipeline_options(arguments)
         pipeline = Pipeline.create(options)
         writer = ResultWriter(arguments.output, source.rate)
         started = time.perf_counter()
         try:
-            _process(itertools.islice(source, frame_limit), pipeline, writer, arguments.source, frame_limit)
+            _process(_within(source, seconds), pipeline, writer, arguments.source, total)
         finally:
             source.close()
             pipeline.close()
@@ -86,6 +85,17 @@ def run(arguments: argparse.Namespace) -> int:
         f"{summary['frames'] / summary['seconds']:.1f} frames/s; results in {arguments.output}/"
     )
     return 0
+
+
+def _within(frames: Iterable[SourceFrame], seconds: float | None) -> Iterator[SourceFrame]:
+    """Those of the first seconds, by their stamps: a webcam gives fewer than it says when nobody takes them in time."""
+    first_ns: int | None = None
+    for source_frame in frames:
+        stamp_ns = source_frame.frame.stamp_ns
+        first_ns = stamp_ns if first_ns is None else first_ns
+        if seconds is not None and stamp_ns - first_ns >= seconds * 1e9:
+            return
+        yield source_frame
 
 
 def _process(

@@ -56,6 +56,7 @@ class Frames(list):
     """A source that somebody else made."""
 
     rate = 30.0
+    live = False
 
     def close(self) -> None:
         pass
@@ -82,6 +83,16 @@ def test_an_interrupt_while_a_frame_is_lifted_loses_nothing(lifter, tmp_path, mo
     assert written["frame"].tolist() == list(range(7))
     lifted = np.isfinite(written["joints"]).all(axis=(1, 2))
     assert np.flatnonzero(lifted).tolist() == list(range(7))  # number 3, which was at work, too
+
+
+def test_seconds_are_those_of_the_stamps(lifter, tmp_path, monkeypatch):
+    """As of a webcam that gives ten images a second, whatever it says."""
+    whole = list(itertools.islice(open_source("synthetic:wave"), 30))
+    slow = [replace(f, frame=replace(f.frame, stamp_ns=3 * f.frame.stamp_ns)) for f in whole]
+    monkeypatch.setattr(sources, "open_source", lambda name, options: Frames(slow))
+    arguments = ["run", "--source", "synthetic:wave", "--output", str(tmp_path), "--detector", "ground_truth"]
+    assert main([*arguments, *lifter, "--seconds", "1"]) == 0
+    assert np.load(tmp_path / "skeletons.npz")["frame"].tolist() == list(range(10))
 
 
 def test_a_source_that_fails_is_told_after_what_is_owed_is_written(lifter, tmp_path, monkeypatch, capsys):
