@@ -14,6 +14,7 @@ from mambapose_ros.errors import UserError
 from mambapose_ros.nodes import (
     depth_node,
     flow_node,
+    humans_node,
     keypoint_node,
     lifter_node,
     marker_node,
@@ -25,7 +26,7 @@ from mambapose_ros.nodes.rviz_config import rviz_arguments
 from mambapose_ros.weights import MODELS
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
-GRAPH = (keypoint_node, flow_node, depth_node, lifter_node, marker_node)
+GRAPH = (keypoint_node, flow_node, depth_node, lifter_node, marker_node, humans_node)
 FILES = {"mambapose": (pose_node,), "distributed": GRAPH}
 SPECS = {
     module.__name__.rpartition(".")[2]: {spec.name: spec for spec in module.PARAMETERS}
