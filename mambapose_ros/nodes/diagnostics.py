@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,7 @@ def stream_status(
     error: str,
     statistics: StreamStatistics,
     listening: bool,
+    opened_s: float,
     resting: str,
     cut_off: Sequence[str],
     problems: Sequence[str],
@@ -37,6 +39,7 @@ def stream_status(
         error: why the last transition failed; empty when it did not.
         statistics: of its frames.
         listening: whether it subscribes, also while nothing is to be done.
+        opened_s: steady seconds since when it does; before, nothing could come.
         resting: why nothing is to be done; empty when something is.
         cut_off: nodes that it is not connected to although their topics have the same name, and why.
         problems: what makes results worse than they could be.
@@ -50,7 +53,7 @@ def stream_status(
     # Results that take less than the window of the statistics show in their age.
     stuck_s = busy_s if busy_s > max(timeout_s, max_age_s, WINDOW_S) else 0.0
     level, message = _level(
-        expects, state, error, statistics, listening, resting, cut_off, problems, stuck_s, timeout_s
+        expects, state, error, statistics, listening, opened_s, resting, cut_off, problems, stuck_s, timeout_s
     )
     dropped = statistics.dropped()
     shown = {
@@ -74,6 +77,7 @@ def _level(
     error: str,
     statistics: StreamStatistics,
     listening: bool,
+    opened_s: float,
     resting: str,
     cut_off: Sequence[str],
     problems: Sequence[str],
@@ -91,7 +95,7 @@ def _level(
     if stuck_s > 0.0:
         return DiagnosticStatus.ERROR, f"no result: working on one {expects} for {stuck_s:.0f} s; start the node anew"
     came = statistics.last_received
-    silence = float("inf") if came is None else time.monotonic() - came
+    silence = time.monotonic() - max(opened_s, -math.inf if came is None else came)
     if silence > timeout_s:
         missing = f"no {expects} for {silence:.1f} s"
         if came is None:
@@ -101,6 +105,8 @@ def _level(
         return DiagnosticStatus.WARN if came is None else DiagnosticStatus.STALE, missing
     if resting:
         return DiagnosticStatus.OK, f"resting: {resting}"
+    if came is None:
+        return DiagnosticStatus.OK, f"waiting for the first {expects}"
     failing = statistics.failing()
     if failing is not None and failing[0] > timeout_s:
         return DiagnosticStatus.ERROR, f"no result for {failing[0]:.1f} s: {failing[1]}"

@@ -22,7 +22,7 @@ IMAGE_PARAMETERS = (
     ParameterSpec(
         "max_rate",
         0.0,
-        "images per second that are worked on, fewer than come; 0 = all",
+        "images per second that are worked on, clearly fewer than come; 0 = all",
         range=(0.0, 240.0),
         changeable=True,
     ),
@@ -59,13 +59,19 @@ class ImageNode(ProcessingNode):
 
     def put_image(self, message: Image | CompressedImage) -> None:
         """An image came; called in the executor's thread."""
-        stamp_ns, rate = stamp_to_ns(message.header.stamp), self.parameters["max_rate"]
-        if self._newest_ns is not None and in_same_period(self._newest_ns, stamp_ns, rate):
+        if not self.above_max_rate(stamp_to_ns(message.header.stamp)):
+            self.submit(message)
+
+    # --- to be called by subclasses -------------------------------------------------------------------------------
+
+    def above_max_rate(self, stamp_ns: int) -> bool:
+        """Whether an image of this stamp is more than was asked for; it is counted then."""
+        if self._newest_ns is not None and in_same_period(self._newest_ns, stamp_ns, self.parameters["max_rate"]):
             self.statistics.record_received()
             self.statistics.record_dropped("above max_rate")
-            return
+            return True
         self._newest_ns = stamp_ns
-        self.submit(message)
+        return False
 
     # --- input ----------------------------------------------------------------------------------------------------
 
@@ -108,9 +114,9 @@ class ImageNode(ProcessingNode):
         return camera
 
 
-def in_same_period(a_ns: int, b_ns: int, rate: float) -> bool:
-    """Whether two stamps lie in the same period of this rate; never when it is 0.
+def in_same_period(before_ns: int, stamp_ns: int, rate: float) -> bool:
+    """Whether a stamp follows another within the same period of this rate; never when the rate is 0.
 
     Periods are those of the clock, not counted from the first image: so several nodes take the same images.
     """
-    return rate > 0.0 and int(a_ns * 1e-9 * rate) == int(b_ns * 1e-9 * rate)
+    return rate > 0.0 and before_ns < stamp_ns and int(before_ns * 1e-9 * rate) == int(stamp_ns * 1e-9 * rate)

@@ -22,7 +22,6 @@ from mambapose_ros.nodes.lifter_inputs import JoinedMessages, LifterInputs
 from mambapose_ros.nodes.network_device import NetworkDevice
 from mambapose_ros.nodes.parameters import ParameterSpec
 from mambapose_ros.nodes.processing_node import PROCESSING_PARAMETERS, ProcessingNode
-from mambapose_ros.nodes.relay_node import DEMAND_PERIOD_S
 from mambapose_ros.nodes.skeleton_output import SKELETON_PARAMETERS, SkeletonOutput, listen_to_transforms
 from mambapose_ros.nodes.spin import spin_node, steady_timer
 from mambapose_ros.nodes.stamp_join import StampJoin
@@ -73,8 +72,8 @@ class LifterNode(ProcessingNode):
     ``keypoints/tracked``: the same people with ids, and those who are hidden for a moment. Markers are marker_node's.
 
     Each camera has a tracker and a memory of its own; the network is shared, and lifts the people of all frames that
-    wait in one batch, of those cameras whose skeletons or TF somebody subscribes to. With several cameras, ids begin
-    with the camera's name (front_p1), since nobody knows who is the same in two of them.
+    wait in one batch, of those cameras whose skeletons or TF somebody subscribes to. Ids begin with the camera's name,
+    if it has one (front_p1), since nobody knows who is the same in two of them.
 
     Args:
         node_arguments: as ``ProcessingNode``.
@@ -89,16 +88,15 @@ class LifterNode(ProcessingNode):
             raise UserError(f"parameter cameras: got {names}; expected one or more different names, for example ['']")
         self._device = NetworkDevice(self.get_logger())
         self._transforms: TransformListener | None = None
-        self._cameras = [self._make_camera(name, several=len(names) > 1) for name in names]
+        self._cameras = [self._make_camera(name) for name in names]
         steady_timer(self, POLL_S, self._poll, self.traffic)
-        steady_timer(self, DEMAND_PERIOD_S, self._follow_demand, self.traffic)
 
-    def _make_camera(self, name: str, several: bool) -> _Camera:
+    def _make_camera(self, name: str) -> _Camera:
         prefix = f"{name}/" if name else ""
         return _Camera(
             name=name,
             prefix=prefix,
-            id_prefix=self.parameters["id_prefix"] + (f"{name.replace('/', '_')}_" if several and name else ""),
+            id_prefix=self.parameters["id_prefix"] + (f"{name.replace('/', '_')}_" if name else ""),
             intrinsics=Intrinsics(self.parameters["rectified"]),
             tracked_output=self.create_output(PersonKeypointsArray, f"{prefix}keypoints/tracked", qos.RESULT_OUTPUT),
             output=SkeletonOutput(self, prefix),
@@ -138,6 +136,16 @@ class LifterNode(ProcessingNode):
         if self._transforms is not None:
             self._transforms.close()
             self._transforms = None
+
+    def start(self) -> None:
+        """Lift, as long as somebody listens: the other nodes rest when nobody asks them for anything."""
+        super().start()
+        self.follow_demand()
+
+    def stop(self) -> None:
+        """Close the subscriptions, and end the work."""
+        self.ignore_demand()
+        super().stop()
 
     def forget(self) -> None:
         """Start anew: people get new ids."""
@@ -195,16 +203,6 @@ class LifterNode(ProcessingNode):
         for camera in self._cameras:
             if self.active and camera.inputs is not None:
                 camera.inputs.poll()
-
-    def _follow_demand(self) -> None:
-        """Subscribe only while somebody wants results: the other nodes rest when nobody asks them for anything."""
-        with self._state_lock:
-            if not self.active:
-                return
-            if self.resting():
-                self.close_inputs()
-            elif not self._inputs:
-                self.open_inputs()
 
     # --- work -----------------------------------------------------------------------------------------------------
 
@@ -290,16 +288,17 @@ class LifterNode(ProcessingNode):
             problems += [f"{camera.prefix}{problem}" for problem in camera.output.problems()]
             problems += self._silence_of(camera)
             if camera.inputs is not None:
-                problems += [f"{camera.prefix}{problem}" for problem in _join_problems(camera.inputs.join)]
+                problems += [
+                    f"{camera.prefix}{problem}"
+                    for problem in _join_problems(camera.inputs.join, self.parameters["depth"])
+                ]
         return problems
 
     def _silence_of(self, camera: _Camera) -> list[str]:
         """That nothing comes of one camera; that nothing comes of any is said by the node's level."""
-        if len(self._cameras) == 1 or not self.active:
+        if len(self._cameras) == 1 or not self._inputs:
             return []
-        if camera.last_received_s is None:
-            return [f"no {camera.prefix}keypoints came yet"]
-        silence_s = time.monotonic() - camera.last_received_s
+        silence_s = time.monotonic() - (camera.last_received_s or self._opened_s)
         return [f"no {camera.prefix}keypoints for {silence_s:.1f} s"] if silence_s > self.parameters["timeout"] else []
 
     def figures(self) -> dict[str, Any]:
@@ -361,13 +360,15 @@ class _Camera:
         self.lifter.reset()
 
 
-def _join_problems(join: StampJoin) -> list[str]:
-    """Partners of keypoints that do not come, or of other images."""
+def _join_problems(join: StampJoin, depth: str) -> list[str]:
+    """Partners of keypoints that do not come, or of other images; ``depth`` is the parameter."""
     problems = [f"{name} does not come in time: lifting without" for name in join.silent]
     for name in join.partners:
         share = join.joined_share(name)
         if name not in join.silent and share is not None and share < _FEW_JOINED:
-            remedy = f"give keypoint_node and {name}_node a max_rate that both keep up with"
+            remedy = f"give keypoint_node and {name}_node the same max_rate, one that both keep up with"
+            if name == "depth" and depth == "sensor":
+                remedy = "expected depth with the stamps of the images"
             problems.append(f"{name} came for {share:.0%} of keypoints: {remedy}")
     return problems
 

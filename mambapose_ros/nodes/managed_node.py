@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -25,6 +26,9 @@ from mambapose_ros.nodes.statistics import StreamStatistics
 from mambapose_ros.nodes.throttle import ThrottledWarnings
 
 MANAGED_PARAMETERS = (ParameterSpec("autostart", True, "configure and activate by itself at start"),)
+
+DEMAND_PERIOD_S = 0.25
+"""How often to look whether somebody subscribes."""
 
 _TICK_S, _TICKS_PER_REPORT = 0.2, 5
 
@@ -70,6 +74,8 @@ class ManagedNode(LifecycleNode):
         self._state, self._error = "unconfigured", ""
         self._state_lock = threading.RLock()  # held while it changes, and while diagnostics look at it
         self._inputs: list[Subscription] = []
+        self._opened_s = -math.inf  # steady seconds when the first of them was
+        self._demand_timer: Any = None
         self._outputs: list[Publisher] = []
         self.heard_by_itself: set[Publisher] = set()
         self._cut_off: list[str] = []
@@ -88,6 +94,9 @@ class ManagedNode(LifecycleNode):
 
     def open_inputs(self) -> None:
         """Subscribe, by ``create_input``."""
+
+    def inputs_closed(self) -> None:
+        """Nothing comes any more."""
 
     def start(self) -> None:
         """Begin to work. Whatever it raises becomes a FAILURE to activate."""
@@ -142,6 +151,8 @@ class ManagedNode(LifecycleNode):
     ) -> Subscription:
         """Subscribe; ``qos_overrides.<topic>.subscription.*`` change the profile."""
         subscription = qos.create_subscription(self, message_type, topic, callback, profile, self.traffic)
+        if not self._inputs:
+            self._opened_s = time.monotonic()
         self._inputs.append(subscription)
         return subscription
 
@@ -152,8 +163,28 @@ class ManagedNode(LifecycleNode):
 
     def close_inputs(self) -> None:
         """Close all subscriptions."""
-        while self._inputs:
-            self.destroy_input(self._inputs[-1])
+        if self._inputs:
+            while self._inputs:
+                self.destroy_input(self._inputs[-1])
+            self.inputs_closed()
+
+    def follow_demand(self) -> None:
+        """From now until ``ignore_demand``, subscribe only while there is something to do: what nobody looks at is not
+        sent over a network, and whoever makes it rests too."""
+        self._look_for_demand()
+        self._demand_timer = steady_timer(self, DEMAND_PERIOD_S, self._look_for_demand, self.traffic)
+
+    def ignore_demand(self) -> None:
+        """Leave the subscriptions as they are."""
+        if self._demand_timer is not None:
+            self.destroy_timer(self._demand_timer)
+            self._demand_timer = None
+
+    def _look_for_demand(self) -> None:
+        if self.resting():
+            self.close_inputs()
+        elif not self._inputs:
+            self.open_inputs()
 
     def create_output(self, message_type: type, topic: str, profile: QoSProfile) -> Publisher:
         """Advertise a result; ``qos_overrides.<topic>.publisher.*`` change the profile.
@@ -298,6 +329,7 @@ class ManagedNode(LifecycleNode):
             error=self._error,
             statistics=self.statistics,
             listening=bool(self._inputs),
+            opened_s=self._opened_s,
             resting=self.resting(),
             cut_off=self._cut_off,
             problems=self.problems(),

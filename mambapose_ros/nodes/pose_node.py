@@ -22,6 +22,7 @@ from mambapose_ros.nodes.conversions import (
     keypoints_to_msg,
     rgb_to_compressed,
     rgb_to_image,
+    stamp_to_ns,
 )
 from mambapose_ros.nodes.depth_input import DepthInput
 from mambapose_ros.nodes.external_keypoints import ExternalKeypointsInput, FoundKeypoints
@@ -148,7 +149,7 @@ class PoseNode(ImageNode):
     def open_inputs(self) -> None:
         """Subscribe the camera and, when they are asked for, a depth sensor and somebody else's keypoints."""
         if self.parameters["detector"] == "external":
-            self._external_input = ExternalKeypointsInput(self.submit)
+            self._external_input = ExternalKeypointsInput(self._put_external)
             put = self._external_input.put_keypoints
             self.create_input(PersonKeypointsArray, "external_keypoints", put, qos.PEOPLE_INPUT)
         self._depth_subscription = None
@@ -161,6 +162,10 @@ class PoseNode(ImageNode):
             super().put_image(message)
         else:
             self._external_input.put_image(message)
+
+    def _put_external(self, found: FoundKeypoints) -> None:
+        if not self.above_max_rate(stamp_to_ns(found.message.header.stamp)):
+            self.submit(found)
 
     def _listen_to_depth(self, listen: bool) -> None:
         if listen and self._depth_subscription is None:

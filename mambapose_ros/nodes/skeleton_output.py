@@ -56,7 +56,6 @@ class SkeletonOutput:
         node: to publish with.
         prefix: of the topics, for a node that has several such outputs.
         published: takes each message that was published, in whichever thread.
-
     """
 
     def __init__(
@@ -143,7 +142,9 @@ class SkeletonOutput:
         """What keeps skeletons from being published, or from being used."""
         problems = [f"skeletons not published: {self._problem}"] if self._problem else []
         if not self._frame_known:
-            problems.append("images have no frame_id, so there is no TF: set it in the camera's driver")
+            problems.append(
+                "images have no frame_id, so nobody knows where skeletons are: set it in the camera's driver"
+            )
         return problems
 
     def figures(self) -> dict[str, Any]:

@@ -31,7 +31,13 @@ from mambapose_ros.types import Frame, PersonKeypoints, Skeleton3D
 
 PARAMETERS = (
     ParameterSpec("source", "synthetic:walk", "video file, picture folder, webcam index, or synthetic[:MOTION]"),
-    ParameterSpec("rate", 0.0, "images per second; 0 = the source's own", range=(0.0, 240.0), changeable=True),
+    ParameterSpec(
+        "rate",
+        0.0,
+        "images per second, 0 = the source's own; changed while it runs, the source plays faster or slower",
+        range=(0.0, 240.0),
+        changeable=True,
+    ),
     ParameterSpec("loop", True, "start again at the end of a file or folder"),
     ParameterSpec("frame_id", "camera_optical_frame", "optical frame that images are stamped with"),
     ParameterSpec("camera_info_file", "", "YAML that camera_calibration wrote; empty = a field of view is assumed"),

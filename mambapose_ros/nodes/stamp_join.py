@@ -125,7 +125,10 @@ class StampJoin:
                 partners[name] = stream.values.pop(waiting.stamp_ns)
             else:
                 self.missing[name] += 1
-            self._joined[name].append(name in partners)
+            if stream.silent:  # said by ``silent``; it says nothing of how well a partner fits that comes
+                self._joined[name].clear()
+            else:
+                self._joined[name].append(name in partners)
         return Joined(waiting.stamp_ns, waiting.primary, partners)
 
     def _is_ready(self, waiting: _Waiting, now_s: float) -> bool:

@@ -96,9 +96,8 @@ class Lifter:
     def flush(self) -> tuple[LiftedFrame, ...]:
         """The frames that wait for others to come, lifted without those, oldest first. Then earlier frames are
         forgotten."""
-        waiting = min(self._lookahead, len(self._moments))
-        if self._lifted_ns is not None:  # more wait where the last call was interrupted
-            waiting = sum(moment.stamp_ns > self._lifted_ns for moment in self._moments)
+        done_ns = self._lifted_ns
+        waiting = sum(done_ns is None or moment.stamp_ns > done_ns for moment in self._moments)
         lifted = tuple(lifted for back in range(waiting - 1, -1, -1) for lifted in _lift([self], back))
         self.reset()
         return lifted

@@ -18,10 +18,8 @@ from mambapose_ros.perception.flow import FlowEstimator, make_flow
 from mambapose_ros.perception.keypoints import KeypointDetector, make_detector
 from mambapose_ros.perception.side_by_side import SideBySide
 from mambapose_ros.perception.tracker import Tracker
+from mambapose_ros.perception.velocity import MAX_GAP_S
 from mambapose_ros.types import DepthMap, Frame, FrameResult, LiftedFrame, PersonKeypoints
-
-MAX_GAP_S = 1.0
-"""Longest time between two images that still counts as one movement."""
 
 _GAP = "gap between stamps"
 

@@ -10,8 +10,8 @@ import numpy as np
 SPAN_S = 0.25
 """Seconds that a velocity is taken over: a walking step has two to four of them."""
 
-LONGEST_S = 1.0
-"""Seconds between two images that still count as one movement, where they come that slowly."""
+MAX_GAP_S = 1.0
+"""Longest time between two images that still counts as one movement."""
 
 
 class JointVelocities:
@@ -61,7 +61,7 @@ class _Place:
 def _recent(places: list[_Place], stamp_ns: int) -> list[_Place]:
     """Those within the span, or the newest alone where images come more slowly."""
     within = [place for place in places if stamp_ns - place.stamp_ns <= SPAN_S * 1e9]
-    return within or [place for place in places[-1:] if stamp_ns - place.stamp_ns <= LONGEST_S * 1e9]
+    return within or [place for place in places[-1:] if stamp_ns - place.stamp_ns <= MAX_GAP_S * 1e9]
 
 
 def _median_slope(places: list[_Place]) -> np.ndarray:

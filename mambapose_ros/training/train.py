@@ -303,14 +303,13 @@ def _initial_model(options: TrainOptions) -> MambaPose:
     if not options.init:
         return MambaPose(config)
     given = load_mambapose(options.init)
-    if 2 * given.config.width == config.width:
-        given = widen(given, torch.Generator().manual_seed(options.seed))
-    if replace(given.config, drop_path=config.drop_path) != config:
+    narrow = 2 * given.config.width == config.width
+    if replace(given.config, drop_path=config.drop_path, width=(1 + narrow) * given.config.width) != config:
         raise UserError(
             f"{options.init}: expected a network of size {options.size}, {config}, or of half its width, "
             f"got {given.config}"
         )
-    return given.train()
+    return (widen(given, torch.Generator().manual_seed(options.seed)) if narrow else given).train()
 
 
 def make_optimizers(model: nn.Module, learning_rate: float, weight_decay: float) -> list[torch.optim.Optimizer]:

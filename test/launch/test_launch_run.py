@@ -12,7 +12,7 @@ import psutil
 import pytest
 import rclpy
 from ament_index_python.packages import get_package_share_directory
-from mambapose_ros.msg import PersonKeypointsArray
+from mambapose_ros.msg import PersonKeypointsArray, SkeletonArray
 from rcl_interfaces.srv import GetParameters
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import parameter_value_to_python
@@ -208,7 +208,16 @@ def test_the_graph_of_two_cameras_shares_a_lifter(observer, tmp_path):
         "device:=auto",
     )
     with Launch(tmp_path / "log", "distributed.launch.py", *arguments) as launch:
-        expected = {"cameras": ["front", "rear"], "window": 9, "device": "auto", "flow": True, "depth": "sensor"}
+        for name in ("front", "rear"):  # nobody is asked for anything before
+            observer.node.create_subscription(SkeletonArray, f"/robot/{name}/skeletons", lambda message: None, 1)
+        expected = {
+            "id_prefix": "robot_",
+            "cameras": ["front", "rear"],
+            "window": 9,
+            "device": "auto",
+            "flow": True,
+            "depth": "sensor",
+        }
         assert observer.parameters("/robot/lifter_node", list(expected), launch) == expected
         for name in ("front", "rear"):
             assert observer.parameters(f"/robot/{name}/flow_node", ["width", "flow"], launch) == {
@@ -257,6 +266,7 @@ def test_wrong_arguments_are_refused(tmp_path, argument, complaint):
         (["start:=keypoints,skeletons"], "start: expected some of keypoints,flow,depth,lifter,markers"),
         (["start:=,"], "start: expected some of"),
         (["flow:=horn"], "Valid options are: ['', "),
+        (["depth_topic:=/camera/depth"], "depth_topic: /camera/depth is used with depth:=sensor alone, got off"),
         (["depth:=guess"], "Valid options are: ['off', "),
         (["params_file:=/nowhere.yaml"], "params_file: expected a YAML file"),
         (["cameras:=a,b", "image_topic:=/one"], "image_topic: expected a topic for each of the cameras"),

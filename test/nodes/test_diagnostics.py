@@ -1,3 +1,4 @@
+import math
 import time
 
 import pytest
@@ -23,6 +24,7 @@ def status(statistics: StreamStatistics, **changes) -> tuple[bytes, str]:
         "state": "active",
         "error": "",
         "listening": True,
+        "opened_s": -math.inf,
         "resting": "",
         "cut_off": (),
         "problems": (),
@@ -77,6 +79,14 @@ def test_silence_is_told_beside_whom_it_is_not_connected_to(forsaken):
     assert "no image came yet" in message
     # A node that rests subscribes nothing, so that nothing can come.
     assert status(StreamStatistics(), cut_off=cut_off, listening=False, resting="nobody listens")[1] == cut_off[0]
+
+
+def test_what_could_not_come_yet_is_not_missed(forsaken):
+    opened_s = diagnostics.time.monotonic()
+    assert status(forsaken, opened_s=opened_s - 0.5) == (OK, "running")  # as after a rest
+    assert status(forsaken, opened_s=opened_s - 2.0) == (STALE, "no image for 2.0 s")
+    assert status(StreamStatistics(), opened_s=opened_s - 0.5) == (OK, "waiting for the first image")
+    assert status(StreamStatistics(), opened_s=opened_s - 2.0)[0] == WARN
 
 
 def test_old_results_are_warned_of(fed):

@@ -343,10 +343,8 @@ def test_one_camera_of_several_that_stops_is_reported(operator):
 
 def test_flow_of_other_images_than_the_keypoints_is_reported(operator):
     """As when both nodes are slower than the camera, and each takes what is newest for it."""
-    turn = 0
 
     def send_flow_of_the_next_image():
-        nonlocal turn
         operator.stamp_ns += FRAME_NS
         operator.send("left", with_flow=False)
         operator.stamp_ns += FRAME_NS
@@ -354,7 +352,6 @@ def test_flow_of_other_images_than_the_keypoints_is_reported(operator):
         since = TimeReference(header=header, time_ref=ns_to_stamp(operator.stamp_ns - FRAME_NS))
         operator.publishers.send(f"{space}/flow/since", since)
         operator.publishers.send(f"{space}/flow", flow_to_image(np.zeros((48, 64, 2), np.float32), header))
-        turn += 1
         return operator.told("left/flow came for ") and operator.told("max_rate")
 
     operator.listener.spin_until(send_flow_of_the_next_image, "the report")

@@ -26,14 +26,11 @@ SHOULDER = JOINT_INDEX["right_shoulder"]
 @pytest.mark.skipif(INSTALLED, reason="what humans_node does without hri_msgs: it is here")
 def test_without_hri_msgs_it_does_not_configure_and_says_what_to_install(listener):
     with NodeProcess("humans_node", "/unheard") as node:
-        client = listener.node.create_client(GetState, "/unheard/humans_node/get_state")
         diagnostics = listener.hear(DiagnosticArray, "/diagnostics")
         listener.spin_until(lambda: "cannot configure: hri_msgs 2 is needed" in node.output(), "the reason")
         assert "install ros-$ROS_DISTRO-hri-msgs" in node.output()
-        listener.spin_until(client.service_is_ready, "the lifecycle service")
-        future = client.call_async(GetState.Request())
-        listener.spin_until(future.done, "an answer")
-        assert future.result().current_state.label == "unconfigured"
+        answer = listener.ask(GetState, "/unheard/humans_node/get_state", GetState.Request())
+        assert answer.current_state.label == "unconfigured"
         listener.spin_until(lambda: diagnostics, "diagnostics")
         (status,) = diagnostics[-1].status
         assert status.level == DiagnosticStatus.ERROR

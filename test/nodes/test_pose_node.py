@@ -438,7 +438,7 @@ def test_people_are_published_in_space_and_as_markers(camera):
 def set_parameter(camera: Camera, name: str, value) -> SetParametersResult:
     """As ``ros2 param set``."""
     request = SetParameters.Request(parameters=[Parameter(name, value=value).to_parameter_msg()])
-    return call(camera, SetParameters, "set_parameters", request).results[0]
+    return camera.listener.ask(SetParameters, f"{camera.namespace}/pose_node/set_parameters", request).results[0]
 
 
 def test_flow_is_turned_off_and_on_while_the_node_runs(camera):

@@ -68,15 +68,10 @@ def test_the_rate_changes_while_it_runs(listener):
 
     with NodeProcess("source_node", "/cam", source="synthetic:idle", rate=10.0, width=160, height=120):
         listener.spin_until(lambda: len(images) >= 6, "6 images")
-        client = listener.node.create_client(SetParameters, "/cam/source_node/set_parameters")
-        listener.spin_until(client.service_is_ready, "the service of parameters")
 
         def change(value: object) -> SetParametersResult:
-            future = client.call_async(
-                SetParameters.Request(parameters=[Parameter("rate", value=value).to_parameter_msg()])
-            )
-            listener.spin_until(future.done, "the answer")
-            return future.result().results[0]
+            request = SetParameters.Request(parameters=[Parameter("rate", value=value).to_parameter_msg()])
+            return listener.ask(SetParameters, "/cam/source_node/set_parameters", request).results[0]
 
         assert change(25).successful  # as `ros2 param set` reads it
         listener.spin_until(lambda: latest_period_ms() == pytest.approx(40.0, abs=0.01), "25 images per second")

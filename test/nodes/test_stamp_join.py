@@ -201,3 +201,23 @@ def test_partners_of_other_stamps_are_not_silent_but_rarely_joined():
         while join.take(index * PERIOD_S):
             pass
     assert join.joined_share("flow") == pytest.approx(0.5, abs=0.02)
+
+
+def test_a_partner_that_was_cut_off_is_judged_by_what_comes_after():
+    join = StampJoin(["flow"], TIMEOUT_S)
+
+    def send(stamps: range, flow: bool) -> None:
+        for stamp in stamps:
+            now_s = stamp * PERIOD_S
+            join.put(now_s, stamp, "keypoints")
+            if flow:
+                join.put_partner(now_s, "flow", stamp, "flow")
+            while join.take(now_s):
+                pass
+
+    send(range(RECENT), flow=True)
+    send(range(RECENT, 2 * RECENT), flow=False)
+    assert join.silent == ("flow",)
+    send(range(2 * RECENT, 3 * RECENT), flow=True)
+    assert join.silent == ()
+    assert join.joined_share("flow") > 0.9

@@ -250,13 +250,13 @@ def test_the_velocity_of_somebody_seen_again_is_not_the_way_from_where_they_were
         assert np.isnan(velocity).all() if i == 14 else np.abs(velocity).max() < 1e-3
 
 
-def test_an_interrupted_call_is_made_up_for_by_flushing():
-    network = RecordingNetwork()
-    lifter = Lifter(network, lookahead=3)
-    stamps = [lifted.stamp_ns for i in range(6) if (lifted := lifter(frame_at(i), [person()]))]
-    lifter.observe(frame_at(6), [person()])  # Ctrl-C before it is lifted
+@pytest.mark.parametrize("interrupted", [0, 2, 3, 4, 6])  # 3 = at the first frame that is lifted
+def test_an_interrupted_call_is_made_up_for_by_flushing(interrupted):
+    lifter = Lifter(RecordingNetwork(), lookahead=3)
+    stamps = [lifted.stamp_ns for i in range(interrupted) if (lifted := lifter(frame_at(i), [person()]))]
+    lifter.observe(frame_at(interrupted), [person()])  # Ctrl-C before it is lifted
     stamps += [lifted.stamp_ns for lifted in lifter.flush()]
-    assert stamps == [frame_at(i).stamp_ns for i in range(7)]
+    assert stamps == [frame_at(i).stamp_ns for i in range(interrupted + 1)]
 
 
 def test_why_somebody_has_no_place_is_said():

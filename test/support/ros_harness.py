@@ -120,6 +120,23 @@ class Listener:
         self.node.create_subscription(message_type, topic, heard.append, qos)
         return heard
 
+    def ask(self, service_type: type, name: str, request: Any) -> Any:
+        """The answer of a service to a request that may be made twice: a server that has not found the asker's reader
+        yet answers nobody."""
+        client = self.node.create_client(service_type, name)
+        self.spin_until(client.service_is_ready, f"service {name}")
+        asked: list[Any] = []
+        due = 0.0
+
+        def answer() -> Any:
+            nonlocal due
+            if time.monotonic() >= due:
+                asked.append(client.call_async(request))
+                due = time.monotonic() + 5.0
+            return next((future.result() for future in asked if future.done()), None)
+
+        return self.spin_until(answer, f"an answer of {name}")
+
     def spin_until(self, condition: Callable[[], Any], what: str, timeout_s: float = TIMEOUT_S) -> Any:
         """Handle messages until the condition is true; returns its value, or fails with ``what`` did not happen."""
         deadline = time.monotonic() + timeout_s
