@@ -48,7 +48,7 @@ class TemporalConvolution(nn.Module):
         blocks: residual blocks; the receptive field is 3^(blocks + 1) frames.
     """
 
-    def __init__(self, width: int = 112, blocks: int = 3) -> None:
+    def __init__(self, width: int = 208, blocks: int = 3) -> None:
         super().__init__()
         self.enter = nn.Conv1d(len(KEYPOINT_CHANNELS) * NUM_JOINTS, width, kernel_size=3)
         self.blocks = nn.ModuleList(
