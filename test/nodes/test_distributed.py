@@ -104,7 +104,7 @@ def keypoints(message: PersonKeypointsArray) -> dict[str, np.ndarray]:
 def test_the_graph_finds_what_pose_node_finds(listener, weights, recording):
     common = {"weights": weights, "window": WINDOW, "depth": "sensor", "max_age": 3600.0}
     nodes = [
-        ("pose_node", "/whole", common),
+        ("pose_node", "/whole", {**common, "id_prefix": "front_"}),
         ("keypoint_node", "/graph/front", {}),
         ("flow_node", "/graph/front", {}),
         ("lifter_node", "/graph", {**common, "cameras": ["front"], "join_timeout": 0.5}),

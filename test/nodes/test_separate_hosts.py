@@ -190,7 +190,7 @@ def test_a_host_that_is_cut_off_is_missed_reported_and_joined_again(network, tmp
 
         network.cut_off("flow")
         observer.forget()
-        observer.wait(told("no flow in time: lifting without"), "the loss of flow is reported")
+        observer.wait(told("flow does not come in time: lifting without"), "the loss of flow is reported")
         observer.forget()
         observer.wait(skeletons, "skeletons without flow")
         network.reconnect("flow")
