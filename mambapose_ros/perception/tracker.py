@@ -23,6 +23,8 @@ CONFIRMING_SIGHTINGS = 2
 """Sightings that make a tentative person a tracked one: what a detector saw once, and not where it would have been the
 next time, may be nobody."""
 
+_SPARSE_S = 0.25  # between images, from which on people may have turned in between
+
 
 class Tracker:
     """Gives people ids that stay while they are in view, or out of it for a moment, and are never used again.
@@ -117,9 +119,15 @@ class Tracker:
     def _likeness(
         self, stamp_ns: int, people: Sequence[PersonKeypoints], tracks: Sequence[_Track], flow: np.ndarray | None
     ) -> np.ndarray:
-        """(N, M) of detections and tracks: by their motion so far or by flow, whichever explains more."""
+        """(N, M) of detections and tracks: by their motion so far, by flow or, after a long while, by any motion at
+        all, whichever explains most."""
         result = likeness(people, [track.expect(stamp_ns) for track in tracks])
         recent = [j for j, track in enumerate(tracks) if track.last_seen_ns == self._last_ns]
+        if recent and self._last_ns is not None and stamp_ns - self._last_ns > _SPARSE_S * 1e9:
+            # Who turned meanwhile is nowhere near where they would have gone on to.
+            seconds = (stamp_ns - self._last_ns) * 1e-9
+            anew = [ImageMotion.start(tracks[j].motion.person).expect(seconds) for j in recent]
+            result[:, recent] = np.maximum(result[:, recent], likeness(people, anew))
         if flow is None or not people or not recent:
             return result
         before = [

@@ -326,3 +326,21 @@ def test_four_people_who_cross_keep_their_ids(benchmark, seed):
     assert {person.id for people in tracked.frames for person in people} == {"p1", "p2", "p3", "p4"}
     greedy = benchmark.track(scene, benchmark.GreedyBoxTracker())
     assert benchmark.count_swaps(scene, greedy) > 0
+
+
+@pytest.mark.parametrize("people", [1, 2])
+def test_people_who_turn_between_two_rare_images_keep_their_ids(people):
+    """As on a computer that is busy for a while: somebody walks to and fro, and is seen every 0.3 to 0.9 s."""
+    scene = SyntheticScene("walk", people=people, seed=0, width=640, height=480, fps=30.0)
+    rng = np.random.default_rng(5)
+    for _ in range(3):
+        tracker, index, owners = Tracker(), int(rng.integers(150)), {}
+        while index < 600:
+            truth = scene.render(index).keypoints
+            seen = [PersonKeypoints(xy + rng.normal(0.0, 2.0, xy.shape), np.full(17, 0.9)) for xy in truth]
+            for person in tracker(round(index * 1e9 / 30), seen):
+                if person.state in ("tentative", "tracked"):
+                    nearest = int(np.argmin([np.abs(xy - person.xy).sum() for xy in truth]))
+                    assert owners.setdefault(person.id, nearest) == nearest
+            index += int(rng.integers(9, 28))
+        assert len(owners) == people
