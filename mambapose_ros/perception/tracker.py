@@ -93,6 +93,7 @@ class Tracker:
         alive = [track for track in self._tracks if stamp_ns - track.last_seen_ns <= self._timeout_ns]
         found = without_duplicates([person for person in people if np.isfinite(person.xy).all(axis=1).any()])
         matches = assign(self._likeness(stamp_ns, found, alive, flow))
+        matches |= self._turned(stamp_ns, found, alive, matches)
         new = newcomers([found[i] for i in matches], [person for i, person in enumerate(found) if i not in matches])
         known = sorted((alive[j].seen(stamp_ns, found[i]) for i, j in matches.items()), key=_Track.rank)
         hidden = [track for j, track in enumerate(alive) if j not in matches.values()]
@@ -119,15 +120,9 @@ class Tracker:
     def _likeness(
         self, stamp_ns: int, people: Sequence[PersonKeypoints], tracks: Sequence[_Track], flow: np.ndarray | None
     ) -> np.ndarray:
-        """(N, M) of detections and tracks: by their motion so far, by flow or, after a long while, by any motion at
-        all, whichever explains most."""
+        """(N, M) of detections and tracks: by their motion so far or by flow, whichever explains more."""
         result = likeness(people, [track.expect(stamp_ns) for track in tracks])
         recent = [j for j, track in enumerate(tracks) if track.last_seen_ns == self._last_ns]
-        if recent and self._last_ns is not None and stamp_ns - self._last_ns > _SPARSE_S * 1e9:
-            # Who turned meanwhile is nowhere near where they would have gone on to.
-            seconds = (stamp_ns - self._last_ns) * 1e-9
-            anew = [ImageMotion.start(tracks[j].motion.person).expect(seconds) for j in recent]
-            result[:, recent] = np.maximum(result[:, recent], likeness(people, anew))
         if flow is None or not people or not recent:
             return result
         before = [
@@ -136,6 +131,22 @@ class Tracker:
         by_flow = likeness(before, [tracks[j].motion.expect_flow() for j in recent])
         result[:, recent] = np.maximum(result[:, recent], by_flow)
         return result
+
+    def _turned(
+        self, stamp_ns: int, people: Sequence[PersonKeypoints], tracks: Sequence[_Track], matches: dict[int, int]
+    ) -> dict[int, int]:
+        """Matches of those whom the others leave over after a while without an image: who turned meanwhile is nowhere
+        near where they would have gone on to."""
+        if self._last_ns is None or stamp_ns - self._last_ns <= _SPARSE_S * 1e9:
+            return {}
+        left = [i for i in range(len(people)) if i not in matches]
+        recent = [
+            j for j, track in enumerate(tracks) if track.last_seen_ns == self._last_ns and j not in matches.values()
+        ]
+        seconds = (stamp_ns - self._last_ns) * 1e-9
+        anew = [ImageMotion.start(tracks[j].motion.person).expect(seconds) for j in recent]
+        found = assign(likeness([people[i] for i in left], anew)) if left and recent else {}
+        return {left[i]: recent[j] for i, j in found.items()}
 
 
 @dataclass(frozen=True, eq=False)
