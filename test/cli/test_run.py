@@ -10,9 +10,7 @@ from tiny_lifter import WINDOW, save_tiny_lifter
 
 from mambapose_ros import sources
 from mambapose_ros.cli.main import main
-from mambapose_ros.errors import UserError
 from mambapose_ros.sources import SourceError, open_source
-from mambapose_ros.weights import locate
 
 DEPTH = "depth_anything_v2_small"
 
@@ -44,10 +42,6 @@ def test_a_synthetic_run_leaves_its_files(lifter, lookahead, tmp_path, capsys):
 
 
 def test_without_arguments_a_run_lifts(tmp_path):
-    try:
-        locate("mambapose-xs")
-    except UserError as error:
-        pytest.skip(f"shipped weights: {error}")
     assert main(["run", "--source", "synthetic:wave", "--seconds", "1", "--output", str(tmp_path)]) == 0
     assert np.isfinite(np.load(tmp_path / "skeletons.npz")["joints"]).all()
 

@@ -17,25 +17,10 @@ from mambapose_ros.nodes.conversions import skeletons_to_msg
 from mambapose_ros.nodes.demo import NAMESPACE, Monitor, describe_errors, error_of, match
 from mambapose_ros.skeleton import NUM_JOINTS
 from mambapose_ros.types import Frame, Skeleton3D
-from mambapose_ros.weights import WeightsError, locate
 
 DEMO = [sys.executable, "-c", "import sys; from mambapose_ros.cli.main import main; sys.exit(main())", "demo"]
 
 
-def lifter_is_here() -> bool:
-    try:
-        locate("mambapose-xs")
-    except WeightsError:
-        return False
-    return True
-
-
-needs_lifter = pytest.mark.skipif(
-    not lifter_is_here(), reason="the demo: expected the weights mambapose-xs in the package"
-)
-
-
-@needs_lifter
 def test_the_demo_runs_both_nodes_and_leaves_its_files(tmp_path):
     command = [*DEMO, "--seconds", "3", "--output", str(tmp_path)]
     finished = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
@@ -94,7 +79,6 @@ def test_the_demo_says_what_is_wrong_with_its_source(tmp_path, source):
     assert "Traceback" not in finished.stderr
 
 
-@needs_lifter
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_however_the_demo_is_ended_it_ends_its_nodes(tmp_path, ending):
     command = [*DEMO, "--seconds", "600", "--output", str(tmp_path)]

@@ -10,7 +10,7 @@ from mambapose_ros.perception.lifter import lift_together
 from mambapose_ros.perception.lifting_networks import load_lifting_network
 from mambapose_ros.synthetic import UPRIGHT_MOTIONS, SyntheticScene
 from mambapose_ros.types import Frame, PersonKeypoints
-from mambapose_ros.weights import WeightsError, locate
+from mambapose_ros.weights import locate
 
 CAMERA = Camera.from_fov(640, 480)
 FRAMES = 30
@@ -18,10 +18,7 @@ FRAMES = 30
 
 @pytest.fixture(scope="module")
 def network():
-    try:
-        return load_lifting_network(locate("mambapose-xs"))
-    except WeightsError as error:
-        pytest.skip(str(error))
+    return load_lifting_network(locate("mambapose-xs"))
 
 
 def motion_of(name: str, seed: int = 0) -> np.ndarray:
