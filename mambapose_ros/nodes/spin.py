@@ -18,7 +18,6 @@ from rclpy.node import Node
 from rclpy.timer import Timer
 
 from mambapose_ros.errors import UserError
-from mambapose_ros.memory import share_one_arena
 
 
 class ClosableNode(Protocol):
@@ -44,7 +43,6 @@ def spin_node(factory: Callable[[], ClosableNode], threads: int = 1) -> int:
     Returns:
         The exit status: 1 when the node cannot start, with the reason in one line, or has given up.
     """
-    share_one_arena()
     spinning = threading.Event()
     # rclpy's handler, which calls this one, ends the loop. An exception could come anywhere in it, also where the
     # executor starts a thread, which then would not be known, and not be told to end.
