@@ -14,13 +14,13 @@ stages of its own, and one lifter_node serves all.
 from pathlib import Path
 
 from ament_index_python.packages import get_package_share_directory
-from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction
 from launch_ros.actions import Node
 
-from launch import LaunchContext, LaunchDescription
+from launch import Action, LaunchContext, LaunchDescription
 from mambapose_ros.errors import UserError
 from mambapose_ros.messages import is_rectified
-from mambapose_ros.nodes.launch_arguments import CameraArguments, cameras_of, id_prefix, parameter_file
+from mambapose_ros.nodes.launch_arguments import CameraArguments, cameras_of, id_prefix, misspelt, parameter_file
 from mambapose_ros.nodes.localhost import stay_on_this_machine
 from mambapose_ros.nodes.rviz_config import rviz_arguments
 from mambapose_ros.perception.depth import DEPTHS
@@ -124,8 +124,8 @@ def generate_launch_description() -> LaunchDescription:
     return LaunchDescription([*ARGUMENTS, OpaqueFunction(function=start)])
 
 
-def start(context: LaunchContext) -> list[Node]:
-    """The nodes that the arguments ask for."""
+def start(context: LaunchContext) -> list[Action]:
+    """The nodes that the arguments ask for, after what is doubtful about them."""
     given = {argument.name: context.launch_configurations[argument.name] for argument in ARGUMENTS}
     asked = {stage.strip() for stage in given["start"].split(",") if stage.strip()}
     if not asked or asked - set(STAGES):
@@ -148,8 +148,9 @@ def start(context: LaunchContext) -> list[Node]:
     nodes = [maker(given, camera) for stage, maker in makers.items() if stage in asked for camera in cameras]
     if "lifter" in asked:
         nodes.append(lifter_node(given, cameras))
+    doubts = [LogInfo(msg=doubt) for doubt in misspelt(context.argv, given)]
     # RViz first: where it is missing, nothing has been started that would stay.
-    return [rviz(given, cameras), *nodes] if given["rviz"] == "true" else nodes
+    return [*doubts, *([rviz(given, cameras)] if given["rviz"] == "true" else []), *nodes]
 
 
 def keypoint_node(given: dict[str, str], camera: CameraArguments) -> Node:

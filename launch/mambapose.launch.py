@@ -8,11 +8,11 @@ ros2 launch mambapose_ros mambapose.launch.py --show-args
 from pathlib import Path
 
 from ament_index_python.packages import get_package_share_directory
-from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction
 from launch_ros.actions import Node
 
-from launch import LaunchContext, LaunchDescription
-from mambapose_ros.nodes.launch_arguments import CameraArguments, cameras_of, parameter_file
+from launch import Action, LaunchContext, LaunchDescription
+from mambapose_ros.nodes.launch_arguments import CameraArguments, cameras_of, misspelt, parameter_file
 from mambapose_ros.nodes.localhost import stay_on_this_machine
 from mambapose_ros.nodes.rviz_config import rviz_arguments
 from mambapose_ros.perception.device import DEVICES
@@ -92,15 +92,16 @@ def generate_launch_description() -> LaunchDescription:
     return LaunchDescription([*ARGUMENTS, OpaqueFunction(function=start)])
 
 
-def start(context: LaunchContext) -> list[Node]:
-    """The nodes that the arguments ask for."""
+def start(context: LaunchContext) -> list[Action]:
+    """The nodes that the arguments ask for, after what is doubtful about them."""
     given = {argument.name: context.launch_configurations[argument.name] for argument in ARGUMENTS}
     cameras = cameras_of(given)
     if given["localhost"] == "true":
         stay_on_this_machine(context.environment)
     nodes = [pose_node(given, camera) for camera in cameras]
+    doubts = [LogInfo(msg=doubt) for doubt in misspelt(context.argv, given)]
     # RViz first: where it is missing, nothing has been started that would stay.
-    return [rviz(given, cameras), *nodes] if given["rviz"] == "true" else nodes
+    return [*doubts, *([rviz(given, cameras)] if given["rviz"] == "true" else []), *nodes]
 
 
 def pose_node(given: dict[str, str], camera: CameraArguments) -> Node:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,3 +93,20 @@ def parameter_file(given: Mapping[str, str]) -> list[str]:
     if path and not Path(path).is_file():
         raise UserError(f"params_file: expected a YAML file of parameters, found none at {path}")
     return [path] if path else []
+
+
+def misspelt(command_line: Iterable[str], declared: Iterable[str]) -> list[str]:
+    """A warning for each argument that is almost one of ours, which launch would ignore without a word.
+
+    Only names that close are doubted: a launch file that includes ours has arguments of its own.
+
+    Args:
+        command_line: words of ``name:=value``.
+        declared: names of our arguments.
+    """
+    known = sorted(declared)
+    names = [word.partition(":=")[0] for word in command_line if ":=" in word]
+    close = {name: difflib.get_close_matches(name, known, n=1, cutoff=0.8) for name in names if name not in known}
+    return [
+        f"argument {name} is unknown and ignored; did you mean {meant[0]}?" for name, meant in close.items() if meant
+    ]

@@ -35,7 +35,7 @@ file, *given = sys.argv[1:]
 include = IncludeLaunchDescription(
     PythonLaunchDescriptionSource(file), launch_arguments=[argument.split(":=", 1) for argument in given]
 )
-service = LaunchService()
+service = LaunchService(argv=given)
 service.include_launch_description(LaunchDescription([include]))
 sys.exit(service.run())
 """
@@ -258,6 +258,16 @@ def test_wrong_arguments_are_refused(tmp_path, argument, complaint):
     with Launch(tmp_path / "log", "mambapose.launch.py", argument) as launch:
         assert launch.wait() == 1
         assert complaint in launch.output()
+
+
+@pytest.mark.parametrize(
+    ("file", "node", "more"),
+    [("mambapose.launch.py", "/pose_node", []), ("distributed.launch.py", "/marker_node", ["start:=markers"])],
+)
+def test_a_misspelt_argument_is_doubted(observer, tmp_path, file, node, more):
+    with Launch(tmp_path / "log", file, "imge_topic:=/camera/image", *more) as launch:
+        observer.parameters(node, ["autostart"], launch)
+        assert "argument imge_topic is unknown and ignored; did you mean image_topic?" in launch.output()
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 import pytest
 
 from mambapose_ros.errors import UserError
-from mambapose_ros.nodes.launch_arguments import CameraArguments, cameras_of, parameter_file
+from mambapose_ros.nodes.launch_arguments import CameraArguments, cameras_of, misspelt, parameter_file
 
 DEFAULTS = {"cameras": "", "namespace": "", "image_topic": "image", "camera_info_topic": "", "depth_topic": "depth"}
 
@@ -66,3 +66,9 @@ def test_a_parameter_file_has_to_be_there(tmp_path):
         parameter_file({"params_file": str(file)})
     file.touch()
     assert parameter_file({"params_file": str(file)}) == [str(file)]
+
+
+def test_names_that_are_almost_arguments_are_doubted():
+    (doubt,) = misspelt(["imge_topic:=/camera/image", "namespace:=robot"], DEFAULTS)
+    assert doubt == "argument imge_topic is unknown and ignored; did you mean image_topic?"
+    assert not misspelt(["--noninteractive", "robot_model:=r2d2", *(f"{name}:=" for name in DEFAULTS)], DEFAULTS)

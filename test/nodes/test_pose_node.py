@@ -1,11 +1,13 @@
 import importlib.util
 import math
 import os
+import re
 import resource
 import threading
 import time
 from contextlib import contextmanager, nullcontext, suppress
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -804,6 +806,24 @@ def test_with_torch_loaded_it_ends_at_once(listener, weights):
         assert node.stop() == 0
     whole = cpu_s(resource.getrusage(resource.RUSAGE_CHILDREN)) - ended
     assert whole - used < 0.5  # seconds of CPU
+
+
+def shared_memory_of(node: NodeProcess) -> set[Path]:
+    """Segments of Fast DDS that it maps: its own, and those of others it hears."""
+    mapped = {Path(region.path) for region in psutil.Process(node.pid).memory_maps()}
+    return {path for path in mapped if re.fullmatch(r"/dev/shm/fastdds_[0-9a-f]+", str(path))}
+
+
+def test_its_shared_memory_ends_with_it(listener, weights):
+    """Each start left megabytes behind in /dev/shm, until nothing else could run."""
+    others = set(Path("/dev/shm").glob("fastdds_*"))
+    with NodeProcess("pose_node", "/leaving", weights=weights, window=WINDOW) as node:
+        Camera(listener, "/leaving").connect()
+        own = shared_memory_of(node) - others
+        if not own:
+            pytest.skip("shared memory of a node: expected Fast DDS as the middleware")
+        assert node.stop() == 0
+    assert not [path for path in own if path.exists()]
 
 
 def test_with_weights_skeletons_carry_the_stamp_of_the_image_that_they_are_about(listener, shared):
