@@ -20,7 +20,15 @@ from launch_ros.actions import Node
 from launch import Action, LaunchContext, LaunchDescription
 from mambapose_ros.errors import UserError
 from mambapose_ros.messages import is_rectified
-from mambapose_ros.nodes.launch_arguments import CameraArguments, cameras_of, id_prefix, misspelt, parameter_file
+from mambapose_ros.nodes.launch_arguments import (
+    CameraArguments,
+    below,
+    cameras_of,
+    id_prefix,
+    misspelt,
+    parameter_file,
+    sim_time,
+)
 from mambapose_ros.nodes.localhost import stay_on_this_machine
 from mambapose_ros.nodes.rviz_config import rviz_arguments
 from mambapose_ros.perception.depth import DEPTHS
@@ -70,7 +78,7 @@ ARGUMENTS = (
     DeclareLaunchArgument(
         "params_file",
         default_value="",
-        description="your own parameters, which come before those of config/distributed.yaml",
+        description="your own parameters; config/distributed.yaml has all there are, with their defaults",
     ),
     DeclareLaunchArgument(
         "detector",
@@ -97,7 +105,10 @@ ARGUMENTS = (
         description="where networks run, before all files; empty = theirs",
     ),
     DeclareLaunchArgument(
-        "use_sim_time", default_value="false", choices=["true", "false"], description="take time from /clock"
+        "use_sim_time",
+        default_value="",
+        choices=["", "true", "false"],
+        description="take time from /clock, before all files; empty = as they say",
     ),
     DeclareLaunchArgument(
         "rviz",
@@ -130,7 +141,7 @@ def start(context: LaunchContext) -> list[Action]:
     asked = {stage.strip() for stage in given["start"].split(",") if stage.strip()}
     if not asked or asked - set(STAGES):
         raise UserError(f"start: expected some of {','.join(STAGES)}, separated by commas, got {given['start']!r}")
-    cameras = cameras_of(given)
+    cameras = cameras_of(given, context.launch_configurations.get("ros_namespace", ""))
     if given["depth_topic"] != "depth" and given["depth"] != "sensor":
         raise UserError(f"depth_topic: {given['depth_topic']} is used with depth:=sensor alone, got {given['depth']}")
     if given["localhost"] == "true":
@@ -209,7 +220,7 @@ def lifter_node(given: dict[str, str], cameras: tuple[CameraArguments, ...]) -> 
     values: dict[str, object] = {"rectified": True} if is_rectified(given["image_topic"]) else {}
     if given["cameras"]:
         values["cameras"] = [camera.name for camera in cameras]
-    if prefix := id_prefix(given["namespace"]):
+    if prefix := id_prefix(below(cameras[0].pushed, given["namespace"])):
         values["id_prefix"] = prefix
     if given["flow"]:
         values["flow"] = given["flow"] != "off"
@@ -235,19 +246,18 @@ def images(camera: CameraArguments) -> list[tuple[str, str]]:
 
 
 def parameters(given: dict[str, str], *names: str, **values: object) -> list:
-    """Parameter files, and the arguments of these names and other values, which come before them."""
+    """The user's file, and the arguments of these names and other values, which come before it."""
     values = {**{name: given[name] for name in names if given[name]}, **values}
-    files = [str(CONFIG / "distributed.yaml"), *parameter_file(given)]
-    return [*files, {**values, "use_sim_time": given["use_sim_time"] == "true"}]
+    return [*parameter_file(given), *([values] if values else []), *sim_time(given)]
 
 
 def rviz(given: dict[str, str], cameras: tuple[CameraArguments, ...]) -> Node:
     """RViz, set up for the topics as published."""
-    namespaces = [camera.namespace for camera in cameras]
+    namespaces = [camera.whole_namespace for camera in cameras]
     return Node(
         package="rviz2",
         executable="rviz2",
         output="screen",
         arguments=rviz_arguments(CONFIG / "mambapose.rviz", namespaces, given["fixed_frame"]),
-        parameters=[{"use_sim_time": given["use_sim_time"] == "true"}],
+        parameters=sim_time(given),
     )

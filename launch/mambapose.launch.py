@@ -12,7 +12,7 @@ from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction
 from launch_ros.actions import Node
 
 from launch import Action, LaunchContext, LaunchDescription
-from mambapose_ros.nodes.launch_arguments import CameraArguments, cameras_of, misspelt, parameter_file
+from mambapose_ros.nodes.launch_arguments import CameraArguments, cameras_of, misspelt, parameter_file, sim_time
 from mambapose_ros.nodes.localhost import stay_on_this_machine
 from mambapose_ros.nodes.rviz_config import rviz_arguments
 from mambapose_ros.perception.device import DEVICES
@@ -65,7 +65,10 @@ ARGUMENTS = (
         description="where networks run, before all files; empty = theirs",
     ),
     DeclareLaunchArgument(
-        "use_sim_time", default_value="false", choices=["true", "false"], description="take time from /clock"
+        "use_sim_time",
+        default_value="",
+        choices=["", "true", "false"],
+        description="take time from /clock, before all files; empty = as they say",
     ),
     DeclareLaunchArgument(
         "rviz",
@@ -95,7 +98,7 @@ def generate_launch_description() -> LaunchDescription:
 def start(context: LaunchContext) -> list[Action]:
     """The nodes that the arguments ask for, after what is doubtful about them."""
     given = {argument.name: context.launch_configurations[argument.name] for argument in ARGUMENTS}
-    cameras = cameras_of(given)
+    cameras = cameras_of(given, context.launch_configurations.get("ros_namespace", ""))
     if given["localhost"] == "true":
         stay_on_this_machine(context.environment)
     nodes = [pose_node(given, camera) for camera in cameras]
@@ -109,13 +112,14 @@ def pose_node(given: dict[str, str], camera: CameraArguments) -> Node:
     values = {name: given[name] for name in ("detector", "device") if given[name]}
     if camera.id_prefix:
         values["id_prefix"] = camera.id_prefix
+    own = [values] if values else []
     return Node(
         package="mambapose_ros",
         executable="pose_node",
         name="pose_node",
         namespace=camera.namespace,
         output="screen",
-        parameters=[*parameter_files(given), {**values, "use_sim_time": given["use_sim_time"] == "true"}],
+        parameters=[*preset(given), *parameter_file(given), *own, *sim_time(given)],
         remappings=[
             ("image", camera.image),
             ("image/compressed", f"{camera.image}/compressed"),
@@ -125,19 +129,18 @@ def pose_node(given: dict[str, str], camera: CameraArguments) -> Node:
     )
 
 
-def parameter_files(given: dict[str, str]) -> list[str]:
-    """From the weakest to the strongest."""
-    preset = [] if given["preset"] == "none" else [str(CONFIG / f"{given['preset']}.yaml")]
-    return [str(CONFIG / "mambapose.yaml"), *preset, *parameter_file(given)]
+def preset(given: dict[str, str]) -> list[str]:
+    """Its file, if there is one."""
+    return [] if given["preset"] == "none" else [str(CONFIG / f"{given['preset']}.yaml")]
 
 
 def rviz(given: dict[str, str], cameras: tuple[CameraArguments, ...]) -> Node:
     """RViz, set up for the topics as published."""
-    namespaces = [camera.namespace for camera in cameras]
+    namespaces = [camera.whole_namespace for camera in cameras]
     return Node(
         package="rviz2",
         executable="rviz2",
         output="screen",
         arguments=rviz_arguments(CONFIG / "mambapose.rviz", namespaces, given["fixed_frame"]),
-        parameters=[{"use_sim_time": given["use_sim_time"] == "true"}],
+        parameters=sim_time(given),
     )

@@ -89,11 +89,11 @@ def _level(
             return DiagnosticStatus.ERROR, f"the node is {state}: {error}"
         steps = {"unconfigured": "configure and activate it", "inactive": "activate it"}.get(state, "start it anew")
         return DiagnosticStatus.WARN, f"the node is {state}: {steps} (ros2 lifecycle set, or autostart:=true)"
-    resting = "" if cut_off else resting  # who is cut off may be the one who wants to listen
-    if resting and not listening:
-        return DiagnosticStatus.OK, f"resting: {resting}"
     if stuck_s > 0.0:
         return DiagnosticStatus.ERROR, f"no result: working on one {expects} for {stuck_s:.0f} s; start the node anew"
+    resting = "" if cut_off else resting  # who is cut off may be the one who wants to listen
+    if not listening and not cut_off:
+        return DiagnosticStatus.OK, f"resting: {resting or 'about to listen'}"
     came = statistics.last_received
     silence = time.monotonic() - max(opened_s, -math.inf if came is None else came)
     if silence > timeout_s:

@@ -43,9 +43,13 @@ def hri_messages() -> Any:
     return msg
 
 
+BODY_ID = "[A-Za-z][A-Za-z0-9]*(_[A-Za-z0-9]+)*"
+"""A regular expression: letters, digits and single underscores, a letter first, as in topics and frames."""
+
+
 def is_body_id(name: str) -> bool:
-    """Whether a name can be part of topics and frames: letters, digits and single underscores, a letter first."""
-    return re.fullmatch("[A-Za-z][A-Za-z0-9]*(_[A-Za-z0-9]+)*", name) is not None
+    """Whether a name can be part of topics and frames (``BODY_ID``)."""
+    return re.fullmatch(BODY_ID, name) is not None
 
 
 def openpose_points(xy: np.ndarray, confidence: np.ndarray, width: int, height: int) -> np.ndarray:

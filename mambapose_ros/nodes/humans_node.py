@@ -52,6 +52,7 @@ class HumansNode(RelayNode):
         self._bodies: dict[str, _Body] = {}
         self._silence_timer: Any = None
         self._last_heard = 0.0
+        self._refused: list[str] = []
 
     def load(self) -> None:
         """Find hri_msgs."""
@@ -92,10 +93,17 @@ class HumansNode(RelayNode):
         self._last_heard = time.monotonic()
         self.statistics.record_received()
         present = [person.id for person in message.skeletons if person.tracking_state in PRESENT]
-        if refused := [name for name in present if not is_body_id(name)]:
-            self.warn("id", f"left out {refused}: expected letters, digits and single _, a letter first")
+        self._refused = [name for name in present if not is_body_id(name)]
+        for problem in self.problems():
+            self.warn("id", problem)
         self._follow([name for name in present if is_body_id(name)], message.header)
         self.record_result(stamp_to_ns(message.header.stamp), {})
+
+    def problems(self) -> list[str]:
+        """People whose ids cannot be part of topics."""
+        if not self._refused:
+            return []
+        return [f"left out {self._refused}: expected letters, digits and single _, a letter first"]
 
     def _follow(self, ids: Sequence[str], header: Header) -> None:
         """Have topics for these people and no others, and say who they are."""

@@ -22,8 +22,10 @@ class CameraArguments:
 
     Attributes:
         name: below the namespace of the launch; empty = that itself.
-        namespace: of the nodes that are this camera's alone, and of all they publish.
+        namespace: of the nodes that are this camera's alone, and of all they publish; a relative one lies below
+            ``pushed``.
         image, camera_info, depth: topics; relative ones lie below ``namespace``.
+        pushed: namespace that launch files around this one have pushed (``PushRosNamespace``).
     """
 
     name: str
@@ -31,11 +33,17 @@ class CameraArguments:
     image: str
     camera_info: str
     depth: str
+    pushed: str = ""
+
+    @property
+    def whole_namespace(self) -> str:
+        """Where its topics are in the end."""
+        return below(self.pushed, self.namespace)
 
     @property
     def id_prefix(self) -> str:
         """What its people's ids begin with: in TF they meet those of other cameras and robots."""
-        return id_prefix(self.namespace)
+        return id_prefix(self.whole_namespace)
 
     def seen_from_above(self, topic: str) -> str:
         """A topic of this camera as a node names it that runs in the namespace of the launch."""
@@ -47,11 +55,19 @@ def id_prefix(namespace: str) -> str:
     return "".join(f"{part}_" for part in namespace.split("/") if part)
 
 
-def cameras_of(given: Mapping[str, str]) -> tuple[CameraArguments, ...]:
+def below(pushed: str, namespace: str) -> str:
+    """The namespace, below the pushed one unless it is absolute."""
+    return (
+        namespace if namespace.startswith("/") else "/".join(part for part in (pushed.rstrip("/"), namespace) if part)
+    )
+
+
+def cameras_of(given: Mapping[str, str], pushed: str) -> tuple[CameraArguments, ...]:
     """The cameras that are asked for: those in ``cameras``, each in a namespace of that name, or a single one.
 
     Args:
         given: the arguments cameras, namespace, image_topic, camera_info_topic and depth_topic, by name.
+        pushed: as in ``CameraArguments``.
 
     Raises:
         UserError: for names that are none or not different, and topics that would be the same of several cameras.
@@ -71,16 +87,16 @@ def cameras_of(given: Mapping[str, str]) -> tuple[CameraArguments, ...]:
                 f"{argument}: expected a topic for each of the cameras, for example /{PLACEHOLDER}/image_raw, or one "
                 f"below their namespaces, for example image_raw, got {topic!r} for all of them"
             )
-    return tuple(_camera(given, name) for name in names)
+    return tuple(_camera(given, name, pushed) for name in names)
 
 
-def _camera(given: Mapping[str, str], name: str) -> CameraArguments:
+def _camera(given: Mapping[str, str], name: str, pushed: str) -> CameraArguments:
     image, info, depth = (
         given[argument].replace(PLACEHOLDER, name) for argument in ("image_topic", "camera_info_topic", "depth_topic")
     )
     folder, slash, _ = image.rpartition("/")
     namespace = "/".join(part for part in (given["namespace"].rstrip("/"), name) if part)
-    return CameraArguments(name, namespace, image, info or f"{folder}{slash}camera_info", depth)
+    return CameraArguments(name, namespace, image, info or f"{folder}{slash}camera_info", depth, pushed)
 
 
 def parameter_file(given: Mapping[str, str]) -> list[str]:
@@ -93,6 +109,11 @@ def parameter_file(given: Mapping[str, str]) -> list[str]:
     if path and not Path(path).is_file():
         raise UserError(f"params_file: expected a YAML file of parameters, found none at {path}")
     return [path] if path else []
+
+
+def sim_time(given: Mapping[str, str]) -> list[dict[str, bool]]:
+    """The parameter, if the argument use_sim_time was given; else files, or the launch files around, may say it."""
+    return [{"use_sim_time": given["use_sim_time"] == "true"}] if given["use_sim_time"] else []
 
 
 def misspelt(command_line: Iterable[str], declared: Iterable[str]) -> list[str]:

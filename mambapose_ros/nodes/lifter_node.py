@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, Image, TimeReference
 
 from mambapose_ros.errors import UserError
@@ -17,6 +18,7 @@ from mambapose_ros.msg import PersonKeypointsArray
 from mambapose_ros.nodes import qos
 from mambapose_ros.nodes.conversions import keypoints_from_msg, keypoints_to_msg
 from mambapose_ros.nodes.dense_maps import depth_topic
+from mambapose_ros.nodes.humans import is_body_id
 from mambapose_ros.nodes.intrinsics import Intrinsics
 from mambapose_ros.nodes.lifter_inputs import JoinedMessages, LifterInputs
 from mambapose_ros.nodes.network_device import NetworkDevice
@@ -38,7 +40,6 @@ if TYPE_CHECKING:
 PARAMETERS = (
     *PROCESSING_PARAMETERS,
     *SKELETON_PARAMETERS,
-    ParameterSpec("id_prefix", "", "what people's ids begin with; in TF, robots and cameras want different ones"),
     ParameterSpec("cameras", [""], "namespaces of the cameras, below the node's own; one empty name = that itself"),
     ParameterSpec("rectified", False, "keypoints are of rectified images: camera_info's P holds, not its K and D"),
     ParameterSpec("flow", True, "whether keypoints are joined with the topics flow and flow/since"),
@@ -86,6 +87,12 @@ class LifterNode(ProcessingNode):
         names = [name.strip("/") for name in self.parameters["cameras"]]
         if not names or len(set(names)) < len(names):
             raise UserError(f"parameter cameras: got {names}; expected one or more different names, for example ['']")
+        for name in filter(None, names):
+            if not is_body_id(name.replace("/", "_")):
+                raise UserError(
+                    f"parameter cameras: got {name!r}; expected names of letters, digits and single _, a letter first, "
+                    "since people's ids begin with them"
+                )
         self._device = NetworkDevice(self.get_logger())
         self._transforms: TransformListener | None = None
         self._cameras = [self._make_camera(name) for name in names]
@@ -153,22 +160,45 @@ class LifterNode(ProcessingNode):
             camera.forget()
 
     def open_inputs(self) -> None:
-        """Subscribe what is to be joined."""
-        depth = self.parameters["depth"]
-        partners = (*(["flow"] if self.parameters["flow"] else []), *(["depth"] if depth != "off" else []))
+        """Subscribe what is to be joined of the cameras that somebody wants, and no more what nobody does."""
         for index, camera in enumerate(self._cameras):
-            prefix = camera.prefix
-            inputs = LifterInputs(partners, self.parameters["join_timeout"], self._hand_over, index)
-            camera.inputs, camera.last_received_s = inputs, None
-            self.create_input(CameraInfo, f"{prefix}camera_info", camera.intrinsics.put, qos.CAMERA_INFO_INPUT)
-            if "depth" in partners:
-                profile = qos.IMAGE_INPUT if depth == "sensor" else PARTNER_INPUT
-                self.create_input(Image, f"{prefix}{depth_topic(depth)}", inputs.put_depth, profile)
-            if "flow" in partners:
-                put_flow = self._reporting(prefix, inputs.put_flow)
-                self.create_input(TimeReference, f"{prefix}flow/since", put_flow, PARTNER_INPUT)
-                self.create_input(Image, f"{prefix}flow", put_flow, PARTNER_INPUT)
-            self.create_input(PersonKeypointsArray, f"{prefix}keypoints", inputs.put_keypoints, qos.PEOPLE_INPUT)
+            wanted = camera.output.wanted or self.is_heard(camera.tracked_output)
+            if wanted and not camera.subscriptions:
+                self._open(camera, index)
+            elif not wanted and camera.subscriptions:
+                while camera.subscriptions:
+                    self.destroy_input(camera.subscriptions.pop())
+
+    def look_for_demand(self) -> None:
+        """Each camera has its own."""
+        if self.resting():
+            self.close_inputs()
+        else:
+            self.open_inputs()
+
+    def inputs_closed(self) -> None:
+        """Of all cameras."""
+        for camera in self._cameras:
+            camera.subscriptions.clear()
+
+    def _open(self, camera: _Camera, index: int) -> None:
+        depth, prefix = self.parameters["depth"], camera.prefix
+        partners = (*(["flow"] if self.parameters["flow"] else []), *(["depth"] if depth != "off" else []))
+        inputs = LifterInputs(partners, self.parameters["join_timeout"], self._hand_over, index)
+        camera.inputs, camera.heard_s = inputs, time.monotonic()
+
+        def subscribe(message_type: type, topic: str, callback: Callable[[Any], Any], profile: QoSProfile) -> None:
+            camera.subscriptions.append(self.create_input(message_type, f"{prefix}{topic}", callback, profile))
+
+        subscribe(CameraInfo, "camera_info", camera.intrinsics.put, qos.CAMERA_INFO_INPUT)
+        if "depth" in partners:
+            profile = qos.IMAGE_INPUT if depth == "sensor" else PARTNER_INPUT
+            subscribe(Image, depth_topic(depth), inputs.put_depth, profile)
+        if "flow" in partners:
+            put_flow = self._reporting(prefix, inputs.put_flow)
+            subscribe(TimeReference, "flow/since", put_flow, PARTNER_INPUT)
+            subscribe(Image, "flow", put_flow, PARTNER_INPUT)
+        subscribe(PersonKeypointsArray, "keypoints", inputs.put_keypoints, qos.PEOPLE_INPUT)
 
     def prepare(self, values: dict[str, Any], parameters: dict[str, Any]) -> list[Callable[[], None]]:
         """Follow more people, or fewer."""
@@ -196,7 +226,7 @@ class LifterNode(ProcessingNode):
         # Each place holds the newest; so a few frames of a camera wait, and latency does not grow.
         camera = self._cameras[messages.camera]
         camera.count += 1
-        camera.last_received_s = time.monotonic()
+        camera.heard_s = time.monotonic()
         self.submit(messages, f"{messages.camera} {camera.count % WAITING_FRAMES}")
 
     def _poll(self) -> None:
@@ -296,9 +326,9 @@ class LifterNode(ProcessingNode):
 
     def _silence_of(self, camera: _Camera) -> list[str]:
         """That nothing comes of one camera; that nothing comes of any is said by the node's level."""
-        if len(self._cameras) == 1 or not self._inputs:
+        if len(self._cameras) == 1 or not camera.subscriptions:
             return []
-        silence_s = time.monotonic() - (camera.last_received_s or self._opened_s)
+        silence_s = time.monotonic() - camera.heard_s
         return [f"no {camera.prefix}keypoints for {silence_s:.1f} s"] if silence_s > self.parameters["timeout"] else []
 
     def figures(self) -> dict[str, Any]:
@@ -331,7 +361,8 @@ class _Camera:
     Attributes:
         prefix: of its topics.
         id_prefix: what its people's ids begin with; those of several cameras meet in TF.
-        last_received_s: steady seconds when its newest keypoints came.
+        subscriptions: to its topics, while somebody wants its people.
+        heard_s: steady seconds when its newest keypoints came, or when it began to listen.
         last: the image lifted last.
         count: of what was handed over.
     """
@@ -343,10 +374,11 @@ class _Camera:
     output: SkeletonOutput
     tracked_output: Any
     inputs: LifterInputs | None = None
+    subscriptions: list[Subscription] = field(default_factory=list)
     tracker: Any = None
     lifter: Any = None
     last: _SeenImage | None = None
-    last_received_s: float | None = None
+    heard_s: float = 0.0
     count: int = 0
 
     def forget(self) -> None:

@@ -21,7 +21,7 @@ from mambapose_ros.memory import give_back
 from mambapose_ros.nodes import qos
 from mambapose_ros.nodes.diagnostics import gpu_memory_mb, stream_status
 from mambapose_ros.nodes.parameters import ParameterSpec, declare_parameters
-from mambapose_ros.nodes.spin import steady_timer
+from mambapose_ros.nodes.spin import StuckError, steady_timer
 from mambapose_ros.nodes.statistics import StreamStatistics
 from mambapose_ros.nodes.throttle import ThrottledWarnings
 
@@ -103,12 +103,23 @@ class ManagedNode(LifecycleNode):
         raise NotImplementedError
 
     def stop(self) -> None:
-        """Close the inputs and end the work, also if ``start`` stopped half-way, or was not called."""
+        """Close the inputs and end the work, also if ``start`` stopped half-way, or was not called.
+
+        Raises:
+            StuckError: when the work does not end.
+        """
         raise NotImplementedError
 
     def resting(self) -> str:
         """Why there is nothing to do; empty when there is."""
         return "" if any(map(self.is_heard, self._outputs)) else "nobody listens"
+
+    def look_for_demand(self) -> None:
+        """Subscribe or not, as somebody wants; called every ``DEMAND_PERIOD_S`` after ``follow_demand``."""
+        if self.resting():
+            self.close_inputs()
+        elif not self._inputs:
+            self.open_inputs()
 
     def prepare(self, values: dict[str, Any], parameters: dict[str, Any]) -> list[Callable[[], None]]:
         """Make ready for other values of parameters, while work goes on.
@@ -171,20 +182,14 @@ class ManagedNode(LifecycleNode):
     def follow_demand(self) -> None:
         """From now until ``ignore_demand``, subscribe only while there is something to do: what nobody looks at is not
         sent over a network, and whoever makes it rests too."""
-        self._look_for_demand()
-        self._demand_timer = steady_timer(self, DEMAND_PERIOD_S, self._look_for_demand, self.traffic)
+        self.look_for_demand()
+        self._demand_timer = steady_timer(self, DEMAND_PERIOD_S, self.look_for_demand, self.traffic)
 
     def ignore_demand(self) -> None:
         """Leave the subscriptions as they are."""
         if self._demand_timer is not None:
             self.destroy_timer(self._demand_timer)
             self._demand_timer = None
-
-    def _look_for_demand(self) -> None:
-        if self.resting():
-            self.close_inputs()
-        elif not self._inputs:
-            self.open_inputs()
 
     def create_output(self, message_type: type, topic: str, profile: QoSProfile) -> Publisher:
         """Advertise a result; ``qos_overrides.<topic>.publisher.*`` change the profile.
@@ -239,7 +244,11 @@ class ManagedNode(LifecycleNode):
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Close the subscriptions and end the work."""
         with self._state_lock:
-            self.stop()
+            try:
+                self.stop()
+            except StuckError as error:
+                self.get_logger().error(f"cannot deactivate: {error}")
+                return TransitionCallbackReturn.FAILURE
             self._state = "inactive"
         return super().on_deactivate(state)
 
@@ -265,7 +274,11 @@ class ManagedNode(LifecycleNode):
         return TransitionCallbackReturn.SUCCESS
 
     def close(self) -> None:
-        """End the work and give back the models, in any state."""
+        """End the work and give back the models, in any state.
+
+        Raises:
+            StuckError: when the work does not end.
+        """
         with self._state_lock:
             self.stop()
             self._unload()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +24,8 @@ class ParameterSpec:
         choices: allowed strings; empty = any.
         range: allowed numbers, both ends included; None = any.
         changeable: it may change while the node runs.
+        pattern: regular expression of the whole of allowed strings; empty = any.
+        form: what the pattern asks for, in words and with an example.
     """
 
     name: str
@@ -31,6 +34,8 @@ class ParameterSpec:
     choices: tuple[str, ...] = ()
     range: tuple[float, float] | None = field(default=None)
     changeable: bool = False
+    pattern: str = ""
+    form: str = ""
 
     @property
     def _takes_integers(self) -> bool:
@@ -48,6 +53,8 @@ class ParameterSpec:
         kind = Parameter.Type.from_parameter_value(self.default).name.lower()
         if self.choices:
             return f"expected one of {', '.join(self.choices)}, for example {self.default}"
+        if self.form:
+            return f"expected {self.form}"
         if self.range is not None:
             return (
                 f"expected a value of type {kind} from {self.range[0]} to {self.range[1]}, for example {self.default}"
@@ -58,13 +65,14 @@ class ParameterSpec:
         """The value, as the type it is meant to have.
 
         Raises:
-            ParameterError: when it is of another type, out of range or not among the choices.
+            ParameterError: when it is of another type, out of range, not among the choices or of another form.
         """
         if self._takes_integers and type(value) is int:
             value = type(self.default)(value)
         if self._takes_false and value is False:
             value = "off"
         allowed = type(value) is type(self.default) and (not self.choices or value in self.choices)
+        allowed = allowed and (not self.pattern or re.fullmatch(self.pattern, value) is not None)
         if not allowed or (self.range is not None and not self.range[0] <= value <= self.range[1]):
             raise ParameterError(f"parameter {self.name}: got {value!r}; {self.expectation}")
         return value

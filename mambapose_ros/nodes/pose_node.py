@@ -60,7 +60,6 @@ PARAMETERS = (
     *DEPTH_PARAMETERS,
     ParameterSpec("depth_timeout", 0.1, "seconds that an image waits for the depth sensor's", range=(0.0, 1.0)),
     ParameterSpec("max_people", 4, "people to follow; the most confident ones if more", range=(1, 32), changeable=True),
-    ParameterSpec("id_prefix", "", "what people's ids begin with; each of several cameras wants another"),
     ParameterSpec("weights", "mambapose-xs", "name or file of the lifter; empty = no skeletons"),
     ParameterSpec("window", 27, "frames that the lifter sees", range=(1, 243)),
     ParameterSpec("lookahead", 0, "frames that skeletons lie back; more is more accurate, and later", range=(0, 121)),
@@ -181,12 +180,15 @@ class PoseNode(ImageNode):
         """Make the stages that change."""
         options = self._options(parameters)
         # In this order, the detector last: nobody would close it if another stage could not be made.
-        return [self._pipeline.prepare(name, values[name], options) for name in LIVE_OPTIONS if name in values]
+        changes = [self._pipeline.prepare(name, values[name], options) for name in LIVE_OPTIONS if name in values]
+        if values.get("depth") == "sensor" and self.active:
+            self._listen_to_depth(True)  # now, since its quality of service may be refused
+        return changes
 
     def parameters_changed(self, values: dict[str, Any]) -> None:
-        """Listen to a depth sensor, or no longer."""
-        if "depth" in values and self.active:
-            self._listen_to_depth(values["depth"] == "sensor")
+        """Listen to a depth sensor no longer."""
+        if values.get("depth", "sensor") != "sensor" and self.active:
+            self._listen_to_depth(False)
 
     # --- work -----------------------------------------------------------------------------------------------------
 

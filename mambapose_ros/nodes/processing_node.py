@@ -14,6 +14,10 @@ from mambapose_ros.image_encoding import ImageError
 from mambapose_ros.nodes.mailbox import Mailbox
 from mambapose_ros.nodes.managed_node import MANAGED_PARAMETERS, ManagedNode
 from mambapose_ros.nodes.parameters import ParameterSpec
+from mambapose_ros.nodes.spin import StuckError
+
+PATIENCE_S = 10.0
+"""How long the worker may take for its last item, at the end of the work."""
 
 PROCESSING_PARAMETERS = (
     *MANAGED_PARAMETERS,
@@ -83,11 +87,17 @@ class ProcessingNode(ManagedNode):
         self.open_inputs()
 
     def stop(self) -> None:
-        """Close the subscriptions and end the worker."""
+        """Close the subscriptions and end the worker.
+
+        Raises:
+            StuckError: when it does not end; what it holds cannot be given back.
+        """
         self.close_inputs()
         if self._mailbox is not None and self._worker is not None:
             self._mailbox.close()
-            self._worker.join()
+            self._worker.join(PATIENCE_S)
+            if self._worker.is_alive():
+                raise StuckError(f"still working on one {self.expects} after {PATIENCE_S:.0f} s; end the process")
             self._mailbox = self._worker = None
 
     def _unload(self) -> None:

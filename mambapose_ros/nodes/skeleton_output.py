@@ -12,6 +12,7 @@ from rclpy.qos import QoSProfile
 from mambapose_ros.msg import SkeletonArray
 from mambapose_ros.nodes import qos
 from mambapose_ros.nodes.conversions import skeletons_to_msg
+from mambapose_ros.nodes.humans import BODY_ID
 from mambapose_ros.nodes.parameters import ParameterSpec
 from mambapose_ros.nodes.processing_node import ProcessingNode
 from mambapose_ros.nodes.transforms import (
@@ -24,6 +25,13 @@ from mambapose_ros.nodes.transforms import (
 from mambapose_ros.types import LiftedFrame
 
 SKELETON_PARAMETERS = (
+    ParameterSpec(
+        "id_prefix",
+        "",
+        "what people's ids begin with; in TF, robots and cameras want different ones",
+        pattern=f"({BODY_ID}_?)?",
+        form="letters, digits and single _, a letter first, for example front_",
+    ),
     ParameterSpec(
         "publish_tf", True, "a frame body_<id> per person in TF; whoever listens to TF keeps the node at work"
     ),

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
 import sys
 import threading
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import rclpy
 from rclpy.callback_groups import CallbackGroup
 from rclpy.clock import Clock, ClockType
+from rclpy.exceptions import InvalidHandle
 from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.node import Node
 from rclpy.timer import Timer
 
 from mambapose_ros.errors import UserError
+
+
+class StuckError(Exception):
+    """What a node works on does not end."""
 
 
 class ClosableNode(Protocol):
@@ -30,7 +36,22 @@ class ClosableNode(Protocol):
     failed: bool
 
     def close(self) -> None:
-        """End it; called once, before the node is destroyed."""
+        """End it; called once, before the node is destroyed.
+
+        Raises:
+            StuckError: when it does not end; then the process ends at once.
+        """
+
+
+class _Threads(MultiThreadedExecutor):
+    """Skips messages of subscriptions that another thread has destroyed meanwhile, as later executors do; Humble's ends
+    the process (ros2/rclpy#1150)."""
+
+    def _take_subscription(self, sub: Any) -> Any:
+        try:
+            return super()._take_subscription(sub)
+        except InvalidHandle:
+            return None
 
 
 def spin_node(factory: Callable[[], ClosableNode], threads: int = 1) -> int:
@@ -66,7 +87,7 @@ def _spin(factory: Callable[[], ClosableNode], threads: int) -> int:
         node = factory()
         if isinstance(node, LifecycleNode) and node.parameters["autostart"]:
             _autostart(node)
-        executor = SingleThreadedExecutor() if threads == 1 else MultiThreadedExecutor(threads)
+        executor = SingleThreadedExecutor() if threads == 1 else _Threads(threads)
         executor.add_node(node)
         spinning.set()
         # Not one long wait: a signal can come between the executor's last look and its sleep, and then wakes nobody.
@@ -83,7 +104,7 @@ def _spin(factory: Callable[[], ClosableNode], threads: int) -> int:
         # Told to stop while a callback used what is shut down now.
     finally:
         if node is not None:
-            node.close()
+            _close(node)
             if executor is not None:
                 executor.shutdown()
             failed = node.failed
@@ -94,6 +115,14 @@ def _spin(factory: Callable[[], ClosableNode], threads: int) -> int:
             vars(node).clear()
         rclpy.try_shutdown()
     return int(failed)
+
+
+def _close(node: ClosableNode) -> None:
+    try:
+        node.close()
+    except StuckError as error:
+        print(f"{type(node).__name__}: {error}: ended by force", file=sys.stderr, flush=True)
+        os._exit(1)  # anything else would wait for the threads that are stuck
 
 
 def steady_timer(

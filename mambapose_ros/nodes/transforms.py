@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 from geometry_msgs.msg import Quaternion, Transform, TransformStamped, Vector3
+from rclpy.clock import JumpThreshold
 from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.time import Time
 
-from mambapose_ros.body_frames import joint_rotations, quaternion, rotation_of
+from mambapose_ros.body_frames import body_rotation, joint_rotations, quaternion, rotation_of
 from mambapose_ros.errors import UserError
 from mambapose_ros.nodes.conversions import frame_header
 from mambapose_ros.skeleton import JOINT_NAMES
@@ -54,9 +55,9 @@ def body_transforms(lifted: LiftedFrame, with_joints: bool) -> list[TransformSta
 
 
 def _frames(person: Skeleton3D, with_joints: bool) -> Iterable[tuple[str, np.ndarray, np.ndarray]]:
-    rotations = joint_rotations(person.joints)
-    yield f"body_{person.id}", rotations[0], person.joints[0]
+    yield f"body_{person.id}", body_rotation(person.joints), person.joints[0]
     if with_joints:
+        rotations = joint_rotations(person.joints)
         names = (f"body_{person.id}_{joint}" for joint in JOINT_NAMES)
         yield from zip(names, rotations, person.joints, strict=True)
 
@@ -110,6 +111,9 @@ class TransformListener:
             ) from error
         self._buffer: Any = tf2_ros.Buffer()
         self._listener: Any = tf2_ros.TransformListener(self._buffer, node)
+        # Also while no image is worked on: what lies ahead would keep what comes out of the buffer.
+        backwards = JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=False)
+        self._jumps = node.get_clock().create_jump_callback(backwards, post_callback=lambda jump: self.clear())
 
     def lookup(self, target: str, source: str, stamp_ns: int, timeout_s: float) -> Transform:
         """The transform of ``source`` in ``target`` at that time, waited for; not for the executor's thread.
@@ -129,4 +133,5 @@ class TransformListener:
 
     def close(self) -> None:
         """Stop listening."""
+        self._jumps.unregister()
         self._listener.unregister()

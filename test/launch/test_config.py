@@ -52,9 +52,11 @@ def sections(name: str) -> dict[str, dict]:
 
 
 def values(preset: str) -> dict:
-    (section,) = sections(preset).items()
-    assert section[0] == "pose_node"
-    return section[1]
+    content = yaml.safe_load((CONFIG / f"{preset}.yaml").read_text())
+    # By this name alone, which launch puts before others: of names that differ, the later would win.
+    assert list(content) == ["/**"]
+    assert list(content["/**"]) == ["ros__parameters"]
+    return {key: SPECS["pose_node"][key].check(value) for key, value in content["/**"]["ros__parameters"].items()}
 
 
 def comments(name: str, node: str) -> dict[str, str]:

@@ -114,10 +114,12 @@ def observer():
     made.close()
 
 
-def test_the_demo_finds_the_synthetic_person_with_the_strongest_parameters(observer, tmp_path):
+@pytest.mark.parametrize("section", ["/**", "/**/pose_node", "/front/pose_node"])
+def test_the_demo_finds_the_synthetic_person_with_the_strongest_parameters(observer, tmp_path, section):
     own = tmp_path / "own.yaml"
-    own.write_text("/**:\n  pose_node:\n    ros__parameters: {max_people: 3, device: cuda, weights: ''}\n")
-    arguments = ("namespace:=front", "preset:=cpu", f"params_file:={own}", "device:=auto")
+    given = "{max_people: 3, device: cuda, weights: '', use_sim_time: true}"
+    own.write_text(f"{section}:\n  ros__parameters: {given}\n")
+    arguments = ("namespace:=front", "preset:=cpu", f"params_file:={own}", "device:=auto", "use_sim_time:=false")
     heard: list[PersonKeypointsArray] = []
     observer.node.create_subscription(PersonKeypointsArray, "/front/keypoints", heard.append, 5)
     with Launch(tmp_path / "log", "demo.launch.py", *arguments) as launch:

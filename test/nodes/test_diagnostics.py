@@ -95,3 +95,14 @@ def test_old_results_are_warned_of(fed):
     assert level == WARN
     assert message.startswith("results are 2.0 s old")
     assert status(fed, max_age_s=3.0) == (OK, "running")
+
+
+def test_who_is_about_to_listen_misses_nothing(forsaken):
+    """Somebody has just asked for results, and the inputs are not open yet."""
+    assert status(forsaken, listening=False) == (OK, "resting: about to listen")
+
+
+def test_a_worker_that_does_not_come_back_is_an_error_also_after_the_inputs_were_closed(fed):
+    level, message = status(fed, listening=False, busy_s=30.0)
+    assert level == ERROR
+    assert "working on one image for 30 s" in message

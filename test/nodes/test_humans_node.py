@@ -69,6 +69,7 @@ class Robot:
         self._skeletons = listener.node.create_publisher(SkeletonArray, f"{namespace}/skeletons", 5)
         self._keypoints = listener.node.create_publisher(PersonKeypointsArray, f"{namespace}/keypoints", 5)
         self.lists = listener.hear(hri.IdsList, "/humans/bodies/tracked")
+        self._diagnostics = listener.hear(DiagnosticArray, "/diagnostics")
 
     @property
     def heard_by_node(self) -> bool:
@@ -92,6 +93,9 @@ class Robot:
     def tracked(self) -> set[str] | None:
         return set(self.lists[-1].ids) if self.lists else None
 
+    def diagnoses(self) -> list[str]:
+        return [status.message for message in self._diagnostics for status in message.status]
+
     def publishers_of(self, name: str) -> int:
         return sum(self.listener.node.count_publishers(f"/humans/bodies/{name}/{t}") for t in ("roi", "skeleton2d"))
 
@@ -110,6 +114,7 @@ def test_people_are_bodies_while_they_are_there(listener, hri):
             a__b="tracked",
         )
         assert "left out ['a__b']" in node.output()
+        listener.spin_until(lambda: any("left out ['a__b']" in text for text in robot.diagnoses()), "the warning")
         assert stamp_to_ns(robot.lists[-1].header.stamp) == FRAME.stamp_ns
         assert robot.lists[-1].header.frame_id == "optical"
         assert robot.publishers_of("p3") == robot.publishers_of("p4") == 0

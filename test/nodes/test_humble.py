@@ -24,8 +24,9 @@ import mambapose_ros
 
 IMPORTED = {
     "rclpy.callback_groups": {"CallbackGroup", "MutuallyExclusiveCallbackGroup"},
-    "rclpy.clock": {"Clock", "ClockType"},
+    "rclpy.clock": {"Clock", "ClockType", "JumpThreshold"},
     "rclpy.duration": {"Duration"},
+    "rclpy.exceptions": {"InvalidHandle"},
     "rclpy.executors": {"ExternalShutdownException", "MultiThreadedExecutor", "SingleThreadedExecutor"},
     "rclpy.lifecycle": {"LifecycleNode", "LifecycleState", "TransitionCallbackReturn"},
     "rclpy.node": {"Node"},
@@ -44,13 +45,13 @@ IMPORTED = {
 ATTRIBUTES = {
     *("Type", "context", "name", "nanoseconds", "node", "topic_name", "value"),
     *("add_node", "add_on_set_parameters_callback", "declare_parameter", "destroy_node", "has_parameter"),
-    *("create_publisher", "create_service", "create_subscription", "create_timer"),
+    *("create_jump_callback", "create_publisher", "create_service", "create_subscription", "create_timer"),
     *("destroy_publisher", "destroy_subscription", "destroy_timer"),
     *("error", "info", "warn", "warning"),
     *("get_clock", "get_fully_qualified_name", "get_logger", "get_parameters_by_prefix", "get_subscription_count"),
     *("get_publishers_info_by_topic", "get_subscriptions_info_by_topic"),
-    *("init", "now", "ok", "on_activate", "on_deactivate", "publish", "shutdown", "spin", "spin_once", "to_msg"),
-    *("trigger_activate", "trigger_configure", "try_shutdown"),
+    *("init", "now", "ok", "on_activate", "on_deactivate", "publish", "shutdown", "spin", "spin_once", "subscriptions"),
+    *("to_msg", "trigger_activate", "trigger_configure", "try_shutdown"),
 }
 OWNERS = (rclpy, LifecycleNode, Publisher, Subscription, MultiThreadedExecutor, Clock, Context, Parameter, Time)
 SYNTAX = [

@@ -1,13 +1,13 @@
 import pytest
 
 from mambapose_ros.errors import UserError
-from mambapose_ros.nodes.launch_arguments import CameraArguments, cameras_of, misspelt, parameter_file
+from mambapose_ros.nodes.launch_arguments import CameraArguments, cameras_of, misspelt, parameter_file, sim_time
 
 DEFAULTS = {"cameras": "", "namespace": "", "image_topic": "image", "camera_info_topic": "", "depth_topic": "depth"}
 
 
-def cameras(**given: str) -> tuple[CameraArguments, ...]:
-    return cameras_of({**DEFAULTS, **given})
+def cameras(pushed: str = "", **given: str) -> tuple[CameraArguments, ...]:
+    return cameras_of({**DEFAULTS, **given}, pushed)
 
 
 def test_one_camera_is_in_the_namespace_itself():
@@ -72,3 +72,17 @@ def test_names_that_are_almost_arguments_are_doubted():
     (doubt,) = misspelt(["imge_topic:=/camera/image", "namespace:=robot"], DEFAULTS)
     assert doubt == "argument imge_topic is unknown and ignored; did you mean image_topic?"
     assert not misspelt(["--noninteractive", "robot_model:=r2d2", *(f"{name}:=" for name in DEFAULTS)], DEFAULTS)
+
+
+def test_namespaces_pushed_by_other_launch_files_count():
+    front, rear = cameras("/robot1", cameras="front,rear", namespace="head", image_topic="/{camera}/image_raw")
+    assert (front.namespace, front.whole_namespace) == ("head/front", "/robot1/head/front")
+    assert rear.id_prefix == "robot1_head_rear_"
+    (camera,) = cameras("/robot1", namespace="/robot2")
+    assert camera.id_prefix == "robot2_"
+
+
+def test_time_is_left_to_files_unless_given():
+    assert sim_time({"use_sim_time": ""}) == []
+    assert sim_time({"use_sim_time": "true"}) == [{"use_sim_time": True}]
+    assert sim_time({"use_sim_time": "false"}) == [{"use_sim_time": False}]

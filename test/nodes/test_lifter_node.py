@@ -12,6 +12,7 @@ from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from tiny_lifter import WINDOW, save_tiny_lifter
 
+from mambapose_ros.errors import UserError
 from mambapose_ros.nodes.conversions import keypoints_to_msg, stamp_to_ns
 from mambapose_ros.nodes.lifter_inputs import JoinedMessages
 from mambapose_ros.nodes.lifter_node import LifterNode
@@ -176,3 +177,30 @@ def test_a_missing_transform_of_one_camera_does_not_delay_the_others(listener, m
     assert [problem for problem in node.problems() if "not published" in problem] == [
         "arm/right/skeletons not published: no transform from optical1 to map at the image's stamp: it is not known"
     ]
+
+
+def test_of_a_camera_that_nobody_asks_for_nothing_is_subscribed(listener, node):
+    """So its stages rest."""
+    publishers = {
+        name: listener.node.create_publisher(PersonKeypointsArray, f"/rig/{name}/keypoints", 5) for name in CAMERAS
+    }
+    heard = listener.hear(SkeletonArray, "/rig/left/skeletons")
+    assert node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+
+    def asked_for() -> list[str]:
+        node.look_for_demand()
+        return [name for name, publisher in publishers.items() if publisher.get_subscription_count()]
+
+    listener.spin_until(lambda: asked_for() == ["left"], "keypoints of the left camera are asked for")
+    listener.hear(SkeletonArray, "/rig/rear/skeletons")
+    listener.spin_until(lambda: asked_for() == ["left", "rear"], "those of the rear one too")
+    left = next(s for s in listener.node.subscriptions if s.topic_name == "/rig/left/skeletons")
+    listener.node.destroy_subscription(left)
+    listener.spin_until(lambda: asked_for() == ["rear"], "those of the left one no more")
+    assert not heard
+
+
+@pytest.mark.parametrize("name", ["1st", "arm-2", "a__b"])
+def test_names_that_cannot_begin_ids_are_refused(name):
+    with pytest.raises(UserError, match="expected names of letters, digits and single _"):
+        LifterNode(parameter_overrides=[Parameter("cameras", value=["left", name])])

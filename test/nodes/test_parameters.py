@@ -92,3 +92,11 @@ def test_false_stands_for_nothing_else():
         declared("-p", "detector:=off")
     with pytest.raises(ParameterError, match="depth: got True; expected one of sensor, off"):
         declared("-p", "depth:=on")
+
+
+@pytest.mark.parametrize("value", ["robot-1_", 2, "_front", "a__b", "1st_"])
+def test_ids_that_could_not_be_part_of_topics_are_refused(value):
+    spec = next(spec for spec in pose_node.PARAMETERS if spec.name == "id_prefix")
+    with pytest.raises(ParameterError, match="expected letters, digits and single _, a letter first, for example"):
+        spec.check(value)
+    assert [spec.check(good) for good in ("", "front_", "robot_2_front_", "a")] == ["", "front_", "robot_2_front_", "a"]

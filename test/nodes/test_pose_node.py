@@ -524,6 +524,17 @@ def test_what_cannot_be_changed_is_refused_with_the_reason(camera, name, value, 
     camera.send_image_until(TRUTH.image, lambda: camera.results, "a result all the same")
 
 
+def test_depth_with_a_quality_of_service_that_does_not_exist_is_refused(listener):
+    override = "qos_overrides./crooked/depth.subscription.reliability"
+    with NodeProcess("pose_node", "/crooked", **ANY_AGE, weights="", **{override: "besteffort"}):
+        camera = Camera(listener, "/crooked")
+        camera.connect()
+        result = set_parameter(camera, "depth", "sensor")
+        assert not result.successful
+        assert "besteffort" in result.reason
+        camera.send_image_until(TRUTH.image, lambda: camera.results, "a result all the same")
+
+
 def test_a_depth_sensor_gives_the_scale_and_millimetres_called_metres_are_suspected(listener, weights):
     with NodeProcess("pose_node", "/measuring", **ANY_AGE, weights=weights, window=WINDOW):
         camera = Camera(listener, "/measuring")

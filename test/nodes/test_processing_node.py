@@ -16,7 +16,7 @@ from std_msgs.msg import Int32, String
 from std_srvs.srv import SetBool, Trigger
 
 from mambapose_ros.image_encoding import ImageError
-from mambapose_ros.nodes import qos
+from mambapose_ros.nodes import processing_node, qos
 from mambapose_ros.nodes.parameters import ParameterError, ParameterSpec
 from mambapose_ros.nodes.processing_node import PROCESSING_PARAMETERS, ProcessingNode
 
@@ -402,3 +402,18 @@ def test_quality_of_service_that_does_not_exist_is_a_failure_to_activate(setting
     assert shouter.node.trigger_configure() == SUCCESS
     assert shouter.node.trigger_activate() == FAILURE
     shouter.until(shouter.tells(DiagnosticStatus.ERROR, "perfect"), "ERROR")
+
+
+def test_a_worker_that_is_stuck_does_not_keep_the_node_from_answering(setting, monkeypatch, capfd):
+    monkeypatch.setattr(processing_node, "PATIENCE_S", 0.2)
+    shouter = setting()
+    shouter.listen()
+    shouter.start()
+    shouter.node.may_go_on.clear()
+    shouter.say_until("hello", shouter.node.working.is_set, "work on a word")
+    assert shouter.node.trigger_deactivate() == FAILURE
+    assert "cannot deactivate: still working on one word after 0 s; end the process" in capfd.readouterr().err
+    assert shouter.node.loaded
+    shouter.node.may_go_on.set()
+    monkeypatch.setattr(processing_node, "PATIENCE_S", 20.0)
+    assert shouter.node.trigger_deactivate() == SUCCESS

@@ -1,4 +1,5 @@
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -7,6 +8,9 @@ from geometry_msgs.msg import Quaternion, Transform, Vector3
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from rclpy.clock import ClockType
+from rclpy.parameter import Parameter
+from rclpy.time import Time
 from scipy.spatial.transform import Rotation
 
 from mambapose_ros.errors import UserError
@@ -102,5 +106,31 @@ def test_without_tf2_ros_it_is_said_what_to_install(monkeypatch):
     try:
         with pytest.raises(UserError, match=r"install ros-\$ROS_DISTRO-tf2-ros-py, or leave target_frame empty"):
             TransformListener(node)
+    finally:
+        node.destroy_node()
+
+
+def set_time(node, seconds: int) -> None:
+    node.get_clock().set_ros_time_override(Time(seconds=seconds, clock_type=ClockType.ROS_TIME))
+
+
+def test_when_simulated_time_runs_back_transforms_of_the_future_are_forgotten(monkeypatch):
+    """Also while no image is worked on: tf2 keeps out what is older than the newest by ten seconds."""
+    cleared = []
+    buffer = SimpleNamespace(clear=lambda: cleared.append(True))
+    listener = SimpleNamespace(unregister=lambda: None)
+    stand_in = SimpleNamespace(Buffer=lambda: buffer, TransformListener=lambda buffer, node: listener)
+    monkeypatch.setitem(sys.modules, "tf2_ros", stand_in)
+    node = rclpy.create_node("looping", parameter_overrides=[Parameter("use_sim_time", value=True)])
+    try:
+        transforms = TransformListener(node)
+        for seconds in (50, 60):
+            set_time(node, seconds)
+        assert not cleared
+        set_time(node, 5)
+        assert cleared == [True]
+        transforms.close()
+        set_time(node, 1)
+        assert cleared == [True]
     finally:
         node.destroy_node()
