@@ -164,6 +164,7 @@ NEAREST_M = 0.1
 
 _ROOT_ITERATIONS = 10
 _CAUCHY = 2.385  # of the residuals' standard deviation: 95 % efficient on Gaussian noise (Holland and Welsch 1977)
+_RAYLEIGH_MEDIAN = 1.1774  # of the length of an error in the image, in the standard deviation of its two parts
 _FAR_OUT = 3.0  # times the joints' median distance from their middle: not likely a joint of the same body
 _SMALLEST_SPREAD = 1e-3  # of rays, in units of the focal length; a body seen smaller has no measurable distance
 
@@ -221,7 +222,7 @@ def solve_root(camera: Camera, keypoints: np.ndarray, relative: np.ndarray, weig
         )
         depth = np.maximum(pose[:, 2] + position[2], NEAREST_M)
         error = np.linalg.norm(rows @ position - targets, axis=1) / depth
-        limit = _CAUCHY * 1.4826 * np.median(error) + 1e-9
+        limit = _CAUCHY * np.median(error) / _RAYLEIGH_MEDIAN + 1e-9
         robust = 1.0 / (1.0 + (error / limit) ** 2)
     if pose[:, 2].min() + position[2] < NEAREST_M:
         return _unsolved("the body would stand behind the camera")
