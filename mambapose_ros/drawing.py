@@ -15,14 +15,16 @@ from mambapose_ros.types import PersonKeypoints, Skeleton3D
 _SIDE_COLORS = {"right": (60, 210, 90), "left": (240, 70, 70)}
 _MIDDLE_COLOR = (245, 245, 245)
 
+_LEAST_CONFIDENCE = 0.3  # of a joint in an image, to be drawn
 
-def draw_keypoints(image: np.ndarray, people: Sequence[PersonKeypoints], min_confidence: float = 0.3) -> np.ndarray:
-    """A copy of the image with bones, joints and ids drawn over it.
+
+def draw_keypoints(image: np.ndarray, people: Sequence[PersonKeypoints]) -> np.ndarray:
+    """A copy of the image with bones, joints and ids drawn over it. Joints that are unsure are left out, and bones that
+    end at them.
 
     Args:
         image: (H, W, 3) uint8 RGB.
         people: with joints in its pixels.
-        min_confidence: joints below are left out, and bones that end at them.
     """
     canvas = image.copy()
     for person in people:
@@ -30,7 +32,7 @@ def draw_keypoints(image: np.ndarray, people: Sequence[PersonKeypoints], min_con
         if not math.isfinite(x0):
             continue
         width = max(1, round(0.012 * min(max(x1 - x0, y1 - y0), max(image.shape))))
-        sure = np.where(person.confidence[:, None] >= min_confidence, person.xy, np.nan)
+        sure = np.where(person.confidence[:, None] >= _LEAST_CONFIDENCE, person.xy, np.nan)
         _draw_bones(canvas, sure, [_color(joint) for joint in range(NUM_JOINTS)], width)
         if person.id:
             _label(canvas, person.id, (round(x0), round(y0) - 6))

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 DEFAULT_RATE = 30.0
 """Frames per second of a source that does not say."""
 
+_HIGHEST_RATE = 240.0
 _ROUNDING_NS = 1e6
 
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
@@ -69,7 +70,8 @@ class SourceOptions:
     Attributes:
         camera: its intrinsics; None = a field of view is assumed, or the synthetic camera's own.
         frame_id: optical frame to stamp images with.
-        rate: frames per second to read a picture folder or a synthetic person at; 0 = ``DEFAULT_RATE``.
+        rate: frames per second to read a picture folder or a synthetic person at, or asked from a webcam; 0 =
+            ``DEFAULT_RATE``, or the webcam's own.
         width, height: pixels, of a synthetic image, or asked from a webcam; 0 = 640x480, or the webcam's own.
         people: synthetic people, 1-4.
         seed: of their appearance, background and light.
@@ -126,8 +128,7 @@ class VideoSource:
         capture.release()
         if not readable:
             raise SourceError(f"cannot read a frame of {path}: expected a video file that FFmpeg can decode")
-        # Containers without a frame rate report 0, or the clock rate of the stream.
-        self.rate = rate if 0.0 < rate <= 240.0 else DEFAULT_RATE
+        self.rate = _plausible_rate(rate)
 
     def __iter__(self) -> Iterator[SourceFrame]:
         import cv2
@@ -176,7 +177,7 @@ class WebcamSource:
                 self._capture.set(prop, value)
         if not self._capture.isOpened():
             raise SourceError(f"cannot open webcam {index}: expected a device /dev/video{index} that may be read")
-        self.rate = self._capture.get(cv2.CAP_PROP_FPS) or DEFAULT_RATE
+        self.rate = _plausible_rate(self._capture.get(cv2.CAP_PROP_FPS))
 
     def __iter__(self) -> Iterator[SourceFrame]:
         while True:
@@ -284,6 +285,12 @@ def fit_camera(camera: Camera | None, width: int, height: int) -> Camera:
             "calibrate the camera at the size that it is used at"
         )
     return camera.resized(width, height)
+
+
+def _plausible_rate(told: float) -> float:
+    """What OpenCV reports, or ``DEFAULT_RATE``: containers without a frame rate have 0 or the clock rate of the stream,
+    webcams that do not know theirs -1 or NaN."""
+    return told if 0.0 < told <= _HIGHEST_RATE else DEFAULT_RATE
 
 
 def _stamp(index: int, rate: float) -> int:

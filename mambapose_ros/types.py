@@ -10,7 +10,7 @@ import numpy as np
 from mambapose_ros.geometry import Camera
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Frame:
     """One camera image and how it was taken.
 
@@ -45,7 +45,7 @@ class Frame:
             )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class DepthMap:
     """Depth of every pixel of an image.
 
@@ -65,7 +65,7 @@ TRACKING_STATES = ("tentative", "tracked", "predicted", "lost")
 """Seen too few times to be sure; seen in this image; not seen, position from motion; not seen for a while, said."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PersonKeypoints:
     """One person's joints in one image.
 
@@ -91,7 +91,7 @@ class PersonKeypoints:
         return float(x0), float(y0), float(x1), float(y1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Skeleton3D:
     """One person's joints in space.
 
@@ -116,7 +116,7 @@ class Skeleton3D:
     state: str = "tracked"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LiftedFrame:
     """The people of one image in space.
 
@@ -136,7 +136,7 @@ class LiftedFrame:
     unplaced: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FrameResult:
     """Everything the pipeline found in one frame.
 

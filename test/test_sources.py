@@ -1,4 +1,5 @@
 import itertools
+import math
 import struct
 
 import cv2
@@ -122,6 +123,34 @@ def test_synthetic_frames_carry_their_truth():
         truth = source_frame.truth
         assert truth.joints.shape == (2, 17, 3)
         np.testing.assert_allclose(source_frame.frame.camera.project(truth.joints), truth.keypoints, atol=1e-6)
+
+
+class Webcam:
+    """An opened ``cv2.VideoCapture`` whose driver reports this rate."""
+
+    def __init__(self, rate: float) -> None:
+        self._rate = rate
+
+    def isOpened(self) -> bool:
+        return True
+
+    def set(self, prop: int, value: float) -> bool:
+        return True
+
+    def get(self, prop: int) -> float:
+        assert prop == cv2.CAP_PROP_FPS
+        return self._rate
+
+
+@pytest.mark.parametrize(
+    ("told", "rate"),
+    [(25.0, 25.0), (240.0, 240.0), (0.0, 30.0), (-1.0, 30.0), (math.nan, 30.0), (math.inf, 30.0), (90000.0, 30.0)],
+)
+def test_a_webcam_that_does_not_know_its_rate_has_the_usual_one(told, rate, monkeypatch):
+    monkeypatch.setattr(cv2, "VideoCapture", lambda index: Webcam(told))
+    source = open_source("0")
+    assert source.rate == rate
+    assert source.live
 
 
 @pytest.mark.parametrize(

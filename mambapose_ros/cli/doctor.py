@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-from importlib import metadata, util
+from importlib import import_module, metadata, util
 from typing import TYPE_CHECKING
 
+from mambapose_ros.errors import first_line
 from mambapose_ros.version import version
 from mambapose_ros.weights import MODELS, MissingError, WeightsError, locate
 from mambapose_ros.weights.advice import advice
-from mambapose_ros.weights.sources import first_line
 
 if TYPE_CHECKING:
     from mambapose_ros.ops import ScanBackend
@@ -30,6 +30,9 @@ _PARTS = {
     "cv-bridge": ("cv_bridge", "nothing: images are decoded by this package"),
 }
 
+_NEEDED = ("numpy", "cv2", "torch")
+"""Modules that are imported to see whether they can be used: an installation that is there may be broken."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """This command has no arguments."""
@@ -46,23 +49,24 @@ def run(arguments: argparse.Namespace) -> int:
     table.add_row("ROS 2", os.environ.get("ROS_DISTRO", "not sourced"), "")
     for distribution, (module, loss) in _PARTS.items():
         table.add_row(module, _state(distribution, module), loss)
-    if problem := _torch_problem():
-        table.add_row("torch", "cannot be used", problem)
-    for backend in [] if problem else _scan_backends():
+    problems = {module: problem for module in _NEEDED if (problem := _problem(module))}
+    for module, problem in problems.items():
+        table.add_row(module, "cannot be used", problem)
+    for backend in [] if "torch" in problems else _scan_backends():
         state = "available" if backend.available else "not available"
         table.add_row(f"scan backend {backend.name}", state, backend.reason)
     for name in MODELS:
         table.add_row(f"model {name}", *_model_state(name))
     Console().print(table)
-    if line := advice(not problem and _gpu_is_there()):
+    if line := advice("torch" not in problems and _gpu_is_there()):
         print(line)
-    return 1 if problem or not all(util.find_spec(module) for module in ("numpy", "cv2")) else 0
+    return 1 if problems else 0
 
 
-def _torch_problem() -> str:
-    """Why torch cannot be used, in a line; empty when it can."""
+def _problem(module: str) -> str:
+    """Why it cannot be used, in a line; empty when it can."""
     try:
-        import torch  # noqa: F401
+        import_module(module)
     except Exception as error:  # broken installations raise errors of many kinds
         return first_line(error)
     return ""

@@ -12,6 +12,7 @@ import argparse
 import json
 from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mambapose_ros.cli.output_file import output_file
@@ -59,8 +60,8 @@ def run(arguments: argparse.Namespace) -> int:
     from mambapose_ros.training.mocap import load_folder, select_split
     from mambapose_ros.weights import locate
 
-    if arguments.plot and find_spec("matplotlib") is None:
-        raise UserError("--plot needs matplotlib, which is not installed: pip install matplotlib, or leave --plot out")
+    if arguments.plot:
+        _check_picture(arguments.plot)
     model = load_mambapose(locate(arguments.weights))
     for frames in arguments.windows:
         if not FEWEST_FRAMES <= frames <= model.config.window:
@@ -88,6 +89,17 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.plot:
         plot(results, arguments.plot)
     return 0
+
+
+def _check_picture(path: Path) -> None:
+    """Raises UserError when matplotlib is not here, or does not write such files."""
+    if find_spec("matplotlib") is None:
+        raise UserError("--plot needs matplotlib, which is not installed: pip install matplotlib, or leave --plot out")
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    kinds = sorted(FigureCanvasBase.get_supported_filetypes())
+    if path.suffix.lower().removeprefix(".") not in kinds:
+        raise UserError(f"--plot: expected a file that ends in .{', .'.join(kinds)}, got {path}")
 
 
 def _table(frames: str, figures: dict[str, dict[str, float]]) -> Table:

@@ -24,7 +24,7 @@ from mambapose_ros.perception.device import DEVICES
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("--data", required=True, metavar="DATA", help="folder of motion capture, .npz or .bvh")
-    parser.add_argument("--output", required=True, help="folder for weights, checkpoint and curves")
+    parser.add_argument("--output", required=True, help="folder for weights, checkpoint and curves; see --resume")
     parser.add_argument("--size", default="XS", help="XS for CPUs, S for GPUs (%(default)s)")
     parser.add_argument(
         "--init", default="", metavar="FILE", help="weights to begin with, of this size or of half its width"
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of everything random (%(default)s)")
     parser.add_argument("--workers", type=count, default=1, help="processes that make windows (%(default)s)")
     parser.add_argument("--device", default="auto", choices=DEVICES, help="where to train (%(default)s)")
-    parser.add_argument("--resume", action="store_true", help="go on with the run in OUTPUT that was stopped")
+    parser.add_argument("--resume", action="store_true", help="go on with the run in OUTPUT; without, one is refused")
 
 
 def count(text: str) -> int:

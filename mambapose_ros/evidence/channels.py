@@ -72,7 +72,7 @@ class Channel(IntEnum):
 NUM_CHANNELS = len(Channel)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Observations:
     """What is known of P people over windows of T frames, oldest first, in one camera's optical frame.
 

@@ -18,7 +18,7 @@ _SMALLEST_DEPTH = 0.05  # of a unit vector along the axis: rays are kept within 
 _TINY = 1e-12
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class VirtualCamera:
     """Where the virtual cameras of P windows look, and the unit of their images.
 

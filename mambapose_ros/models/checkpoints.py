@@ -1,17 +1,16 @@
 """Released PoseMamba checkpoints: safe loading, and a full account of what does not fit."""
 
-import pickle
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from mambapose_ros.errors import UserError
 from mambapose_ros.models.pose_mamba import PoseMamba, PoseMambaConfig
+from mambapose_ros.weights.state_dict import read_state_dict
 
 # A checkpoint's `min_loss` is a numpy scalar; these types rebuild one and can do nothing else.
 # numpy 2 renamed the module, so files name it either way.
@@ -74,7 +73,14 @@ def load_official_checkpoint(path: str | PathLike[str], scan_backend: str = "aut
             message lists every difference.
     """
     path = Path(path)
-    parameters = _parameters(path, _read(path))
+    checkpoint = read_state_dict(
+        path,
+        "a PoseMamba checkpoint",
+        "get the file from its publisher again",
+        types=_NUMPY_SCALAR_TYPES,
+        refusal=CheckpointError,
+    )
+    parameters = _parameters(path, checkpoint)
     model = PoseMamba(_infer_config(path, parameters, scan_backend))
     names = {name: _published_name(name) for name in model.state_dict()}
     expected = {names[name]: tensor for name, tensor in model.state_dict().items()}
@@ -86,30 +92,6 @@ def load_official_checkpoint(path: str | PathLike[str], scan_backend: str = "aut
         )
     model.load_state_dict({name: parameters[published] for name, published in names.items()})
     return model.eval()
-
-
-def _read(path: Path) -> object:
-    if not path.is_file():
-        found = "it is a directory" if path.is_dir() else "there is no such file"
-        raise CheckpointError(f"{path}: expected a PoseMamba checkpoint file, but {found}")
-    try:
-        with torch.serialization.safe_globals(_NUMPY_SCALAR_TYPES):
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(
-            f"{path}: expected tensors and plain values only, but the file asks for other Python "
-            "objects or is damaged; nothing in it was run. Do not load it another way: get the "
-            f"file from its publisher again ({_first_line(error)})"
-        ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, LookupError) as error:
-        raise CheckpointError(
-            f"{path}: expected a PyTorch checkpoint, but the file is truncated or of another "
-            f"format; download it again ({_first_line(error)})"
-        ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0] or type(error).__name__
 
 
 def _parameters(path: Path, checkpoint: object) -> dict[str, Tensor]:

@@ -15,6 +15,8 @@ from mambapose_ros.models.global_local_scan import GlobalLocalScan, scan_orders
 from mambapose_ros.ops.linear import Linear
 from mambapose_ros.skeleton import FLIP, NUM_JOINTS
 
+_MLP_RATIO = 2  # features of a block's hidden MLP layer over its width
+
 
 @dataclass(frozen=True)
 class PoseMambaConfig:
@@ -26,7 +28,6 @@ class PoseMambaConfig:
         window: most frames that one window may have.
         width: features per token, C in the paper.
         depth: pairs of a spatial and a temporal block.
-        mlp_ratio: features of a block's hidden MLP layer over `width`.
         drop_path: probability that a residual branch of the last pair of blocks is dropped
             in training; it grows linearly from 0 at the first.
         state_size: states per channel of the scan, N in the paper.
@@ -38,7 +39,6 @@ class PoseMambaConfig:
     window: int = 243
     width: int = 64
     depth: int = 10
-    mlp_ratio: float = 2.0
     drop_path: float = 0.2
     state_size: int = 16
     scan_backend: str = "auto"
@@ -148,7 +148,7 @@ class PoseMambaBlock(nn.Module):
 
     def __init__(self, config: PoseMambaConfig, drop_path: float) -> None:
         super().__init__()
-        hidden = int(config.width * config.mlp_ratio)
+        hidden = _MLP_RATIO * config.width
         self.mixer_norm = nn.LayerNorm(config.width, eps=1e-6)
         self.mixer = GlobalLocalScan(config.width, config.state_size, config.scan_backend)
         self.mlp_norm = nn.LayerNorm(config.width, eps=1e-6)

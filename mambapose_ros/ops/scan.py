@@ -107,8 +107,17 @@ def resolve_backend(backend: str, device: torch.device, dtype: torch.dtype) -> M
     Raises:
         ValueError, TypeError, RuntimeError: as `selective_scan` does.
     """
+    return _module(backend_name(backend, device, dtype))
+
+
+def backend_name(backend: str, device: torch.device, dtype: torch.dtype) -> str:
+    """The backend that `selective_scan` uses for such tensors, as `scan_backends` calls it.
+
+    Raises:
+        ValueError, TypeError, RuntimeError: as `selective_scan` does.
+    """
     if backend == "auto":
-        return _module(_automatic(device, dtype))
+        return _automatic(device, dtype)
     if backend not in _MODULES:
         raise ValueError(f"unknown scan backend {backend!r}; expected auto or one of\n{_listing()}")
     if not _describe(backend).available:
@@ -124,7 +133,7 @@ def resolve_backend(backend: str, device: torch.device, dtype: torch.dtype) -> M
             f"scan backend {backend!r} does not compute in {dtype}; "
             "use backend='auto' or 'reference', or cast to float32"
         )
-    return module
+    return backend
 
 
 def _automatic(device: torch.device, dtype: torch.dtype) -> str:
@@ -144,7 +153,7 @@ def _warn_fallback(device_type: str, preferred: tuple[str, ...]) -> None:
     warnings.warn(
         f"selective_scan falls back to the slower torch backend on {device_type} ({reasons})",
         RuntimeWarning,
-        stacklevel=5,
+        stacklevel=6,
     )
 
 

@@ -22,7 +22,7 @@ _SAME_SIZE = 0.15  # difference of the logarithms of sizes that two detections o
 _UNLIKELY = 10.0  # negative logarithm of a likeness, beyond which nobody is taken for somebody
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Expectation:
     """Somebody who may be seen.
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from mambapose_ros.errors import UserError
 from mambapose_ros.weights import WeightsError, locate
+from mambapose_ros.weights.state_dict import read_state_dict
 
 if TYPE_CHECKING:
     import torch
@@ -228,26 +229,17 @@ def load_raft(name: str, path: Path) -> torch.nn.Module:
     Raises:
         WeightsError: when the file is not that.
     """
-    import pickle
-
-    import torch
     from torchvision.models import optical_flow
 
-    expected = f"{path}: expected the parameters of torchvision's {name}"
+    expected = f"the parameters of torchvision's {name}"
     remedy = f"give such a file, or run `mambapose download {name.replace('_', '-')}`"
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        first_line = str(error).partition("\n")[0] or type(error).__name__
-        raise WeightsError(
-            f"{expected}, but it cannot be read ({first_line}); nothing in it was run; {remedy}"
-        ) from error
+    state = read_state_dict(path, expected, remedy)
     network = getattr(optical_flow, name)(weights=None)
     try:
         network.load_state_dict(state)
     except (RuntimeError, TypeError, AttributeError) as error:
         problems = "; ".join(line.strip() for line in str(error).splitlines()[1:4]) or str(error)
-        raise WeightsError(f"{expected}, but others came ({problems[:300]}); {remedy}") from error
+        raise WeightsError(f"{path}: expected {expected}, but others came ({problems[:300]}); {remedy}") from error
     return network.eval()
 
 

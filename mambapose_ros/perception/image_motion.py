@@ -19,7 +19,7 @@ _FLOW_ERROR = 0.02  # of where flow leads to
 _SMALLEST = 1.0  # pixels; nobody has no size
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ImageMotion:
     """Where a person was last seen in the image, and how they move there.
 

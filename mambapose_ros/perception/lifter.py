@@ -260,7 +260,7 @@ def _poses(network: LiftingNetwork, several: Sequence[_Windows], index: int) -> 
     return [LiftedPoses(*pair) for pair in zip(joints, covariance, strict=True)]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Sighting:
     """One person in one image; arrays as one frame of ``Observations``.
 
@@ -276,7 +276,7 @@ class _Sighting:
     measured: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Moment:
     """One image.
 
@@ -292,7 +292,7 @@ class _Moment:
     people: dict[str, _Sighting]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Windows:
     """What the network is to lift of one camera.
 

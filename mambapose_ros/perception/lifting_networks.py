@@ -15,11 +15,11 @@ from mambapose_ros.evidence import Observations, build_evidence
 from mambapose_ros.geometry import Camera
 from mambapose_ros.models import CheckpointError, PoseMamba, flip_average, load_official_checkpoint, normalize_keypoints
 from mambapose_ros.models.mambapose import MambaPose, MirrorAverage, load_mambapose
-from mambapose_ros.ops.scan import resolve_backend
+from mambapose_ros.ops.scan import backend_name
 from mambapose_ros.skeleton import BONE_LENGTH_PRIOR, PARENTS
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LiftedPoses:
     """Poses of P people at one moment.
 
@@ -205,5 +205,4 @@ def _fill_gaps(seen: np.ndarray, seconds: np.ndarray) -> np.ndarray:
 
 def _scan(model: PoseMamba | MambaPose, device: str) -> str:
     """Name of the scan's backend. Asking for it also says aloud, where it must, that a slower one takes over."""
-    backend = resolve_backend(model.config.scan_backend, torch.device(device), torch.float32)
-    return f"scan {backend.__name__.rpartition('.')[2]}"
+    return f"scan {backend_name(model.config.scan_backend, torch.device(device), torch.float32)}"

@@ -13,7 +13,7 @@ FEWEST_MEASURED = 3
 """Joints at which depth must have been measured to count; fewer may all be something in front of the person."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Placement:
     """Where a body stands.
 

@@ -51,7 +51,7 @@ class JointVelocities:
         self._places.clear()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Place:
     stamp_ns: int
     joints: np.ndarray

@@ -11,6 +11,9 @@ from mambapose_ros.geometry import Camera
 
 TEXELS_PER_METRE = 80
 
+_CORNER_LOSS = 0.30
+"""Share of the light that does not get into the corners of the room."""
+
 
 @dataclass(frozen=True)
 class Plane:
@@ -125,11 +128,11 @@ def _noise(rows: int, columns: int, grain: float, rng: np.random.Generator) -> n
     return cv2.resize(coarse, (columns, rows), interpolation=cv2.INTER_CUBIC)
 
 
-def _finish(texture: np.ndarray, corner: float = 0.30) -> np.ndarray:
+def _finish(texture: np.ndarray) -> np.ndarray:
     """To uint8, darker towards the edges, where less light gets into the corners of the room."""
     rows, columns = texture.shape[:2]
     edge = [np.minimum(np.arange(n), np.arange(n)[::-1]) / TEXELS_PER_METRE for n in (rows, columns)]
-    along, across = (1.0 - corner * np.exp(-e / 0.45) for e in edge)
+    along, across = (1.0 - _CORNER_LOSS * np.exp(-e / 0.45) for e in edge)
     texture = texture * (along[:, None] * across[None, :])[..., None]
     return np.clip(cv2.GaussianBlur(texture, (0, 0), 0.8), 0, 255).astype(np.uint8)
 

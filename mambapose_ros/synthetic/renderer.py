@@ -18,6 +18,12 @@ from mambapose_ros.synthetic.textures import TILE_HEIGHT, TILE_WIDTH
 SMOOTHING = 0.022
 """Metres over which the shading is smoothed."""
 
+_OCCLUSION_LOSS = 0.45
+"""Share of the light that surfaces before another take from it at most."""
+
+_OCCLUSION_REACH = 0.35
+"""Metres; surfaces that are farther apart do not darken each other."""
+
 
 @dataclass(frozen=True)
 class Hits:
@@ -257,14 +263,10 @@ def _sample(atlas: np.ndarray, quadrics: Quadrics, fragments: Fragments, local: 
     return cv2.remap(atlas, u, v, cv2.INTER_LINEAR).reshape(-1, 3)[: len(fragments.pixel)].astype(np.float32)
 
 
-def soften(image: np.ndarray, hits: Hits, quadrics: Quadrics, strength: float = 0.45, reach: float = 0.35) -> None:
+def soften(image: np.ndarray, hits: Hits, quadrics: Quadrics) -> None:
     """Darken what lies behind its surroundings, and smooth the outlines, in place.
 
     The first is a cheap ambient occlusion: T. Luft et al., Image Enhancement by Unsharp Masking the Depth Buffer, 2006.
-
-    Args:
-        strength: share of the light that is lost at most.
-        reach: metres; surfaces that are farther apart do not darken each other.
     """
     x, y, w, h = cv2.boundingRect((hits.surface >= 0).astype(np.uint8))
     if w == 0:
@@ -275,8 +277,8 @@ def soften(image: np.ndarray, hits: Hits, quadrics: Quadrics, strength: float = 
     things = np.append(quadrics.segment * 256 + quadrics.texture + 1, 0).astype(np.uint16)[hits.surface[box]]
     size = max(5, round(0.06 * h)) | 1
     behind = depth - cv2.blur(depth, (size, size))
-    shadow = np.clip(behind * (2.0 * strength / reach), 0.0, strength)
-    shadow[(behind > reach) | (things == 0)] = 0.0
+    shadow = np.clip(behind * (2.0 * _OCCLUSION_LOSS / _OCCLUSION_REACH), 0.0, _OCCLUSION_LOSS)
+    shadow[(behind > _OCCLUSION_REACH) | (things == 0)] = 0.0
     factor = cv2.merge([1.0 - shadow] * 3)
     np.copyto(view, cv2.multiply(view, factor, dtype=cv2.CV_8U))
     edges = cv2.morphologyEx(things, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))

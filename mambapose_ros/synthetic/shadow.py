@@ -17,6 +17,9 @@ _SUBCELL = 4
 _MARGIN = 0.4
 """Metres of floor around the shapes' axes that the map holds."""
 
+_LOSS = 0.55
+"""Share of the light that is lost where the shadow is deepest."""
+
 _CONTACT = 0.1
 """Metres; what is lower lies on the floor."""
 
@@ -29,7 +32,6 @@ def darken_floor(
     to_camera: np.ndarray,
     camera: Camera,
     lamp: np.ndarray,
-    strength: float = 0.55,
 ) -> None:
     """Darken ``image`` (H, W, 3) uint8 in place where its ``floor`` (H, W; 0 or 1) lies in the shapes' shadow.
 
@@ -37,7 +39,6 @@ def darken_floor(
         to_world: (S, 4, 4) from segments to the world, in which the floor is z = 0.
         to_camera: (4, 4) from the world to the optical frame.
         lamp: (3,) direction towards the lamp, world frame.
-        strength: share of the light that is lost where the shadow is deepest.
     """
     frame = to_world[quadrics.segment] @ quadrics.frame
     centres = frame[:, None, :3, 3] + frame[:, None, :3, 2] * quadrics.spheres[:, :, :1]
@@ -62,7 +63,7 @@ def darken_floor(
     x, y, w, h = cv2.boundingRect(seen)
     if w:
         box = np.s_[y : y + h, x : x + w]
-        factor = 1.0 - seen[box].astype(np.float32) * (strength / 255.0)
+        factor = 1.0 - seen[box].astype(np.float32) * (_LOSS / 255.0)
         np.copyto(image[box], cv2.multiply(image[box], cv2.merge([factor] * 3), dtype=cv2.CV_8U))
 
 

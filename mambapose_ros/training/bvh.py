@@ -38,7 +38,7 @@ _ADULT_THIGH_M = (0.28, 0.63)  # wide enough that there is no gap between inches
 _POSSIBLE_THIGH_M = (0.1, 0.8)  # of children too
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Node:
     """A joint of a BVH hierarchy.
 
@@ -55,7 +55,7 @@ class Node:
     channels: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Bvh:
     """A BVH file: nodes, parents first; motion (N, all channels of all nodes), degrees and file units; fps."""
 
@@ -99,7 +99,7 @@ class Convention:
     up: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Landmarks:
     """What is needed of a file, in its units and axes.
 

@@ -33,8 +33,8 @@ class CameraRanges:
         off_centre: where the pelvis is seen at that moment, as a fraction of half the image; beyond about 0.5 parts
             of the body are cut off.
         moving: share of cameras that move. They pan with the person, and wander and shake about that.
-        speed: most metres per second of a moving camera, straight along the floor.
-        travel: most metres that it goes within a window.
+        speed: most metres per second of a moving camera along each of the floor's two axes; it goes straight.
+        travel: most metres that it goes along each of them within a window.
         wander: most degrees (standard deviation) that it wanders to the sides.
         shake: most degrees (standard deviation) that it shakes.
     """
@@ -52,7 +52,7 @@ class CameraRanges:
     shake: float = 1.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Cameras:
     """Distortion-free cameras of B windows of F frames.
 
@@ -133,7 +133,8 @@ def _random_images(rng: np.random.Generator, ranges: CameraRanges, people: int) 
 def _random_movement(
     rng: np.random.Generator, ranges: CameraRanges, motion: Motion, moves: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Velocity (B, 3) m/s along the floor, and (B, F, 3) radians of unsteady yaw, pitch and roll."""
+    """Velocity (B, 3) m/s along the floor, x and y each drawn up to the limit, and (B, F, 3) radians of unsteady yaw,
+    pitch and roll."""
     people, frames = motion.joints.shape[:2]
     speed = np.minimum(ranges.speed, ranges.travel / motion.interval.sum(axis=1))
     velocity = rng.uniform(-1.0, 1.0, (people, 3)) * (speed * moves)[:, None]

@@ -150,7 +150,7 @@ _LOSSES_PER_S = 0.03
 _LOSS_TIME_S = 0.3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Body:
     """The person of each window in the camera's optical frame: joints (B, F, 17, 3) metres, head_forward (B, F, 3)
     unit vector, scale (B,) relative to an average adult."""
@@ -160,7 +160,7 @@ class Body:
     scale: np.ndarray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Detections:
     """What the detector reports.
 

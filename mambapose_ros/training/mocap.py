@@ -19,7 +19,7 @@ class MocapError(UserError, ValueError):
     """A file that is no motion capture as expected; the message names it and what was expected."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Sequence:
     """One recorded motion of one person.
 

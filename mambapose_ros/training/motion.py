@@ -12,7 +12,7 @@ from mambapose_ros.training.kinematics import to_bones, to_joints
 from mambapose_ros.training.mocap import Sequence
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Motion:
     """B motions of F frames each.
 

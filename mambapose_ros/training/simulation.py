@@ -31,7 +31,7 @@ class DepthKind(IntEnum):
     SENSOR = 2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Modalities:
     """What each of B windows is observed with, besides keypoints: flow (B,) bool, depth (B,) of ``DepthKind``."""
 
@@ -44,7 +44,7 @@ class Modalities:
         return cls(np.full(people, flow), np.full(people, depth))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TrainingBatch:
     """B windows of T frames, oldest first.
 

@@ -37,7 +37,7 @@ _PATCH_M = 0.01  # A limb is found from this far beside it: `perception.fusion` 
 _RIM = 0.6  # of the way from the middle of a limb to its edge, where the rim begins
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Surface:
     """The surface seen at 17 places in each of F frames of B windows: the body's, or the background's.
 

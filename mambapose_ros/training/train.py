@@ -47,7 +47,7 @@ class TrainOptions:
     """A training run; the same options and data, with a budget of steps, give the same weights on the same machine.
 
     Attributes:
-        data: folder of .npz motion capture, of which the split "train" is used.
+        data: folder of motion capture, .npz or .bvh, of which the split "train" is used.
         output: folder for checkpoint, weights and curves.
         size: a key of ``MAMBAPOSE_PRESETS``.
         init: file of weights to begin with, of that size or of half its width; "" = random ones.
@@ -82,8 +82,14 @@ class TrainOptions:
     def __post_init__(self) -> None:
         if self.size not in MAMBAPOSE_PRESETS:
             raise UserError(f"expected size to be one of {', '.join(MAMBAPOSE_PRESETS)}, got {self.size!r}")
+        if not 0.0 <= self.minutes < math.inf:
+            raise UserError(f"expected minutes of 0 (no limit) or more, got {self.minutes}")
         if self.steps <= 0 and self.minutes <= 0:
             raise UserError("expected a budget, got none: give steps, minutes, or both")
+        if not 0.0 < self.learning_rate < math.inf:
+            raise UserError(f"expected a learning rate above 0 (3e-3 is usual), got {self.learning_rate}")
+        if self.seed < 0:
+            raise UserError(f"expected a seed of 0 or more, got {self.seed}")
         window = MAMBAPOSE_PRESETS[self.size].window
         if not 2 <= self.frames[0] <= self.frames[1] <= window:
             raise UserError(f"expected windows of 2 to {window} frames, fewest first, got {self.frames}")
@@ -102,9 +108,16 @@ def train(
         report: is given a line, and the share of the budget that is spent, every so many steps.
 
     Raises:
-        UserError: when there is no such data, nothing to resume, or weights to begin with are of another size.
+        UserError: when there is no such data, nothing to resume, or an earlier run that would be overwritten, or when
+            weights to begin with are of another size.
         CheckpointError: when weights to begin with cannot be read.
     """
+    checkpoint = Path(options.output) / CHECKPOINT
+    if checkpoint.exists() and not resume:
+        raise UserError(
+            f"expected an output folder without an earlier run, which would be overwritten, found {checkpoint}: use "
+            "--resume to go on with that run, or give another folder"
+        )
     run = _Run(options)
     if resume:
         run.load()
@@ -117,7 +130,8 @@ def train(
 
 
 def training_loss(estimate: PoseEstimate, target: Tensor, velocity_weight: float) -> tuple[Tensor, Tensor]:
-    """The loss, and the weighted mean error of joints in metres; the pelvis, which is the origin, is left out.
+    """The loss, and the weighted mean error of joints in metres; the pelvis, which is the origin, is left out of both,
+    but for velocities, whose mean is over all 17 joints and all steps alike.
 
     Positions learn from their error and the error of their velocity, as in VideoPose3D (Pavllo et al., CVPR 2019);
     scales learn from the likelihood of the errors that remain, without moving the positions.
@@ -243,6 +257,7 @@ class _Run:
             "seconds": self.seconds,
             "curves": self._curves,
             "size": self._options.size,
+            "begun_with": self._begun_with,
         }
         partial = self._output / f"{CHECKPOINT}.part"
         torch.save(state, partial)
@@ -270,6 +285,7 @@ class _Run:
             optimizer.load_state_dict(saved)
         self.steps_done, self._seconds_before = state["steps_done"], state["seconds"]
         self._curves = state["curves"]
+        self._begun_with = state.get("begun_with", self._begun_with)  # older checkpoints do not say
 
     def finish(self) -> Path:
         """Write weights and curves; returns the file of weights."""

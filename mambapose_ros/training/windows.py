@@ -107,11 +107,11 @@ def evaluation_windows(
     stride: int,
     flow: bool,
     depth: DepthKind,
-    cameras: CameraRanges | None = None,
     seed: int = 0,
     batch: int = 64,
 ) -> Iterator[TrainingBatch]:
-    """All windows of some sequences, as recorded, one every ``stride`` frames, seen by random cameras.
+    """All windows of some sequences, as recorded, one every ``stride`` frames, seen by random cameras
+    (``CameraRanges()``).
 
     What is random depends on ``seed`` and ``batch`` only: every run sees the same, and runs with other modalities see
     the same people through the same cameras and keypoints. A sequence shorter than a window gives one window, in
@@ -122,7 +122,6 @@ def evaluation_windows(
         frames: T.
         stride: frames between the starts of windows.
         flow, depth: what to observe besides keypoints.
-        cameras: what cameras are like; None = ``CameraRanges()``.
         seed: of everything random.
         batch: most windows per batch.
     """
@@ -141,7 +140,7 @@ def evaluation_windows(
         rng = np.random.Generator(np.random.SFC64([seed, first]))
         from_the_first = np.zeros(len(start), dtype=np.int64)
         modalities = Modalities.same(len(start), flow, depth)
-        yield simulate(rng, motion, cameras or CameraRanges(), modalities, from_the_first)
+        yield simulate(rng, motion, CameraRanges(), modalities, from_the_first)
 
 
 def _take(motion: Motion, chosen: np.ndarray) -> Motion:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from mambapose_ros.errors import UserError
+from mambapose_ros.errors import UserError, first_line
 
 _CHUNK = 1 << 20
 _TIMEOUT_S = 30.0
@@ -276,11 +276,6 @@ def _torch_cache() -> Path:
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     home = os.environ.get("TORCH_HOME") or os.path.join(cache, "torch")
     return Path(os.path.expanduser(home)) / "hub" / "checkpoints"
-
-
-def first_line(error: Exception) -> str:
-    """Of its message; its kind when it has none."""
-    return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
 def _hub() -> Any:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mambapose_ros.weights.sources import WeightsError, first_line
+from mambapose_ros.errors import first_line
+from mambapose_ros.weights.sources import WeightsError
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from interrupts import interrupt_lifting
+from interrupts import interrupt_lifting, lose_gpu
 from rosbags.rosbag2 import Reader, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
@@ -316,6 +316,15 @@ def test_an_interrupt_while_an_image_is_lifted_loses_nothing(bag, frames, weight
     )
     assert keypoints == stamps[:4]
     assert skeletons == stamps[:4]  # the third, which was at work, is lifted after all
+
+
+def test_a_gpu_that_is_lost_is_told_with_what_to_do(bag, weights, tmp_path, monkeypatch, capsys):
+    lose_gpu(monkeypatch, at=4)
+    assert main(["bag", str(bag), str(tmp_path / "out"), *options(weights)]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("mambapose bag: the GPU failed: CUDA error: unspecified launch failure. Give --device cpu")
+    assert "Traceback" not in said
+    assert len(results(tmp_path / "out", "/camera/skeletons")) == 4
 
 
 def test_stamps_that_repeat_or_run_backwards_start_anew(frames, weights, tmp_path, capsys):

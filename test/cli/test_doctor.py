@@ -2,6 +2,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from mambapose_ros.weights import MODELS
 
 DOCTOR = [sys.executable, "-c", "import sys; from mambapose_ros.cli.main import main; sys.exit(main(['doctor']))"]
@@ -22,14 +24,21 @@ def test_models_and_what_a_download_would_add_are_listed(tmp_path):
     assert last.startswith("`mambapose download depth-anything-v2-small vitpose-base-simple")
 
 
-def test_a_torch_that_is_broken_is_told(tmp_path):
-    (tmp_path / "torch.py").write_text("raise OSError('libcudart.so.12: cannot open shared object file')")
+@pytest.mark.parametrize(
+    ("library", "fault"),
+    [
+        ("torch", "OSError('libcudart.so.12: cannot open shared object file')"),
+        ("numpy", "ImportError('libopenblas.so.0: cannot open shared object file')"),
+        ("cv2", "ImportError('libGL.so.1: cannot open shared object file')"),
+    ],
+)
+def test_a_library_that_is_broken_is_told(library, fault, tmp_path):
+    (tmp_path / f"{library}.py").write_text(f"raise {fault}")
     paths = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
     machine = {**os.environ, "PYTHONPATH": paths, "COLUMNS": "250"}
     told = subprocess.run(DOCTOR, cwd="/", env=machine, capture_output=True, text=True, timeout=120, check=False)
     assert told.returncode == 1
     assert "Traceback" not in told.stderr
-    row = next(line for line in told.stdout.splitlines() if "libcudart.so.12" in line)
-    assert "torch" in row
-    assert "cannot be used" in row
+    row = next(line for line in told.stdout.splitlines() if f" {library} " in line and "cannot be used" in line)
+    assert "cannot open shared object file" in row
     assert "matplotlib" in told.stdout

@@ -1,3 +1,4 @@
+import re
 import sys
 
 import pytest
@@ -40,3 +41,17 @@ def test_a_picture_without_matplotlib_is_refused_before_anything_is_scored(monke
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     assert main(["evaluate", "--data", "nowhere", "--plot", str(tmp_path / "figures.png")]) == 1
     assert "pip install matplotlib, or leave --plot out" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["figures.txt", "figures"])
+def test_a_picture_that_cannot_be_written_is_refused_before_anything_is_scored(name, tmp_path, capsys):
+    assert main(["evaluate", "--data", "nowhere", "--plot", str(tmp_path / name)]) == 1
+    said = capsys.readouterr().err
+    assert re.search(r"mambapose evaluate: --plot: expected a file that ends in .*\.eps, .*\.png, ", said)
+    assert said.rstrip().endswith(f"got {tmp_path / name}")
+
+
+@pytest.mark.parametrize("name", ["figures.png", "figures.PDF"])
+def test_pictures_that_matplotlib_writes_are_not_refused(name, tmp_path, capsys):
+    assert main(["evaluate", "--data", "nowhere", "--plot", str(tmp_path / name)]) == 1
+    assert "nowhere, found none" in capsys.readouterr().err

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from interrupts import interrupt_lifting
+from interrupts import interrupt_lifting, lose_gpu
 from tiny_lifter import WINDOW, save_tiny_lifter
 
 from mambapose_ros import sources
@@ -77,6 +77,16 @@ def test_an_interrupt_while_a_frame_is_lifted_loses_nothing(lifter, tmp_path, mo
     assert written["frame"].tolist() == list(range(7))
     lifted = np.isfinite(written["joints"]).all(axis=(1, 2))
     assert np.flatnonzero(lifted).tolist() == list(range(7))  # number 3, which was at work, too
+
+
+def test_a_gpu_that_is_lost_is_told_with_what_to_do(lifter, tmp_path, monkeypatch, capsys):
+    lose_gpu(monkeypatch, at=5)
+    arguments = ["run", "--source", "synthetic:wave", "--output", str(tmp_path), "--detector", "ground_truth"]
+    assert main([*arguments, *lifter, "--lookahead", "0"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("mambapose run: the GPU failed: CUDA error: unspecified launch failure. Give --device cpu")
+    assert "Traceback" not in said
+    assert np.load(tmp_path / "skeletons.npz")["frame"].tolist() == list(range(5))
 
 
 def test_seconds_are_those_of_the_stamps(lifter, tmp_path, monkeypatch):

@@ -189,7 +189,7 @@ def test_a_truncated_file_is_refused(tmp_path: Path, size: float) -> None:
         load_official_checkpoint(path)
 
 
-@pytest.mark.parametrize("content", [b"<html>not found</html>", b"\x80\x04garbage", bytes(300)])
+@pytest.mark.parametrize("content", [b"<html>not found</html>", b"\x80\x04garbage", b"\x80\x02.", bytes(300)])
 def test_a_file_of_another_format_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "page.bin"
     path.write_bytes(content)

@@ -217,12 +217,26 @@ def test_an_unavailable_backend_says_why(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_auto_falls_back_to_torch_with_one_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     _pretend_missing(monkeypatch, "native", "no compiled library")
     p = problem()
-    with pytest.warns(RuntimeWarning, match="slower torch backend on cpu .*no compiled library"):
+    with pytest.warns(RuntimeWarning, match="slower torch backend on cpu .*no compiled library") as told:
         y = selective_scan(**p)
+    assert told[0].filename == __file__
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         torch.testing.assert_close(selective_scan(**p), y, rtol=0, atol=0)
     torch.testing.assert_close(y, selective_scan(**p, backend="torch"), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_name_of_what_is_used_is_the_one_to_ask_for(backend: str, device: str) -> None:
+    assert scan_module.backend_name(backend, torch.device(device), torch.float32) == backend
+
+
+def test_the_name_of_what_auto_uses_is_one_to_ask_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu = torch.device("cpu")
+    assert scan_module.backend_name("auto", cpu, torch.float64) == "reference"
+    _pretend_missing(monkeypatch, "native", "no compiled library")
+    with pytest.warns(RuntimeWarning, match="slower torch backend"):
+        assert scan_module.backend_name("auto", cpu, torch.float32) == "torch"
 
 
 def test_auto_takes_the_reference_for_float64() -> None:

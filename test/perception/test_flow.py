@@ -222,6 +222,9 @@ def test_files_that_are_not_rafts_are_refused(tmp_path, raft_file):
     (cut := tmp_path / "cut.pth").write_bytes(raft_file.read_bytes()[:100_000])
     with pytest.raises(WeightsError, match="cannot be read"):
         load_raft("raft_small", cut)
+    (bare := tmp_path / "bare.pth").write_bytes(b"\x80\x02.")
+    with pytest.raises(WeightsError, match=r"torchvision's raft_small, but it cannot be read \(pop from empty list\)"):
+        load_raft("raft_small", bare)
     with pytest.raises(WeightsError, match=r"torchvision's raft_large, but others came.*mambapose download raft-large"):
         load_raft("raft_large", raft_file)
     torch.save([1, 2], listing := tmp_path / "list.pth")

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -127,6 +129,14 @@ def test_what_is_in_a_file_follows_from_its_content(fusion_model, shared, tmp_pa
     np.testing.assert_allclose(network(observations, CAMERAS, 0).joints, expected, atol=1e-6)
     published = shared / "golden" / "posemamba_tiny_d32_n2_T9_official_layout.bin"
     assert isinstance(load_lifting_network(published), OfficialPoseMamba)
+
+
+@pytest.mark.parametrize("backend", ["reference", "torch"])
+def test_the_scan_is_called_what_users_call_it(fusion_model, backend):
+    ours = MambaPose(replace(fusion_model.config, scan_backend=backend))
+    assert FusionMambaPose(ours).description == f"MambaPose width 16 on cpu, scan {backend}"
+    published = PoseMamba(PoseMambaConfig(width=16, depth=1, window=9, scan_backend=backend))
+    assert OfficialPoseMamba(published).description == f"PoseMamba width 16 on cpu, scan {backend}"
 
 
 def test_other_files_are_refused(fusion_model, tmp_path):

@@ -1,5 +1,6 @@
 import csv
 import json
+import math
 import subprocess
 import sys
 from dataclasses import replace
@@ -23,6 +24,9 @@ from mambapose_ros.models.mambapose import (
 )
 from mambapose_ros.training import calibration
 from mambapose_ros.training.train import TrainOptions, learning_rate_factor, train, training_loss
+
+NEXT_TO_NOTHING = 1e-60
+"""A learning rate that is allowed, and below what float32 can change a weight by."""
 
 
 @pytest.fixture(autouse=True)
@@ -74,7 +78,7 @@ def test_the_same_seed_gives_the_same_weights(tmp_path, shared):
 
 def test_training_begins_with_given_weights_and_remembers_their_recipe(tmp_path, shared):
     first = train(options_of(tmp_path / "first", shared, seed=3))
-    second = train(options_of(tmp_path / "second", shared, init=str(first), learning_rate=0.0, steps=1))
+    second = train(options_of(tmp_path / "second", shared, init=str(first), learning_rate=NEXT_TO_NOTHING, steps=1))
     before, after = load_mambapose(first).state_dict(), load_mambapose(second).state_dict()
     changed = [name for name in before if not torch.equal(before[name], after[name])]
     assert set(changed) <= {"head.1.bias"}  # by the calibration, which finds its own answer once more
@@ -92,7 +96,7 @@ def test_training_goes_on_with_a_network_of_half_the_width(tmp_path, shared):
     narrow = MambaPose(replace(MAMBAPOSE_PRESETS["XS"], width=MAMBAPOSE_PRESETS["XS"].width // 2)).eval()
     init = tmp_path / "narrow.safetensors"
     save_mambapose(narrow, init)
-    wide = load_mambapose(train(options_of(tmp_path, shared, init=str(init), learning_rate=0.0, steps=1)))
+    wide = load_mambapose(train(options_of(tmp_path, shared, init=str(init), learning_rate=NEXT_TO_NOTHING, steps=1)))
     assert wide.config.width == 2 * narrow.config.width
     evidence = torch.randn(1, 9, 17, NUM_CHANNELS)
     with torch.no_grad():
@@ -105,6 +109,27 @@ def test_a_stopped_run_goes_on(tmp_path, shared):
     state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
     assert state["steps_done"] == 4
     assert [row["step"] for row in state["curves"]] == [2, 4]
+
+
+def test_a_run_is_not_overwritten_by_another(tmp_path, shared):
+    (tmp_path / "checkpoint.pt").write_bytes(b"of an earlier run")
+    with pytest.raises(UserError, match=r"found .*checkpoint\.pt: use --resume to go on .* or give another folder"):
+        train(options_of(tmp_path, shared))
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt"]
+    assert (tmp_path / "checkpoint.pt").read_bytes() == b"of an earlier run"
+
+
+def test_a_run_that_goes_on_knows_what_it_began_with(tmp_path, shared):
+    init, output = tmp_path / "init.safetensors", tmp_path / "out"
+    save_mambapose(MambaPose(MAMBAPOSE_PRESETS["XS"]), init, recipe="of a recipe")
+    train(options_of(output, shared, init=str(init)))
+    weights = train(options_of(output, shared, steps=3), resume=True)
+    assert json.loads(read_recipe(weights))["init"] == "of a recipe"
+    state = torch.load(output / "checkpoint.pt", weights_only=True)
+    assert state.pop("begun_with") == "of a recipe"
+    torch.save(state, output / "checkpoint.pt")  # as older ones are
+    recipe = json.loads(read_recipe(train(options_of(output, shared, steps=4), resume=True)))
+    assert (recipe["steps_done"], recipe["init"]) == (4, "")
 
 
 def test_two_processes_train_one_network(tmp_path, shared):
@@ -137,6 +162,12 @@ train({of_two!r})
     [
         ({"size": "XXL"}, "XS, S"),
         ({"steps": 0}, "expected a budget"),
+        ({"minutes": math.nan}, r"expected minutes of 0 \(no limit\) or more, got nan"),
+        ({"minutes": math.inf}, "or more, got inf"),
+        ({"minutes": -1.0}, r"or more, got -1\.0"),
+        ({"learning_rate": 0.0}, r"expected a learning rate above 0 \(3e-3 is usual\), got 0\.0"),
+        ({"learning_rate": math.nan}, "expected a learning rate above 0 .* got nan"),
+        ({"seed": -1}, "expected a seed of 0 or more, got -1"),
         ({"frames": (1, 9)}, "2 to 243"),
         ({"frames": (27, 9)}, "fewest first"),
     ],

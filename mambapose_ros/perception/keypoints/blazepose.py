@@ -109,7 +109,7 @@ class Region:
     rotation: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Landmarks:
     """One person as BlazePose sees them.
 

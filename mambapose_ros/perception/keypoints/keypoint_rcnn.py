@@ -11,9 +11,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from mambapose_ros.errors import first_line
 from mambapose_ros.skeleton import COCO_NAMES, COCO_TO_H36M, map_landmarks
 from mambapose_ros.types import Frame, PersonKeypoints
 from mambapose_ros.weights import WeightsError, locate
+from mambapose_ros.weights.state_dict import read_state_dict
 
 _SURE_PERSON = 0.7  # score of a box
 _PERSON = 1  # class
@@ -86,10 +88,12 @@ def people_of(found: Mapping[str, torch.Tensor], max_people: int) -> tuple[Perso
 
 
 def _load(model: torch.nn.Module, path: Path) -> None:
+    expected = f"the state dict of torchvision's keypointrcnn_resnet50_fpn with {len(COCO_NAMES)} keypoints"
+    remedy = "run `mambapose download keypoint-rcnn` to fetch it"
+    state = read_state_dict(path, expected, remedy)
     try:
-        model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    except Exception as error:  # torch raises errors of many kinds for files that are something else
+        model.load_state_dict(state)
+    except Exception as error:  # of many kinds, where a state dict is something else
         raise WeightsError(
-            f"{path}: expected the state dict of torchvision's keypointrcnn_resnet50_fpn with {len(COCO_NAMES)} "
-            f"keypoints: {str(error).strip().splitlines()[0]}. Run `mambapose download keypoint-rcnn` to fetch it"
+            f"{path}: expected {expected}, but it does not fit ({first_line(error)}); {remedy}"
         ) from error

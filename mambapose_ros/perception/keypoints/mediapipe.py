@@ -28,7 +28,7 @@ _PART_OF = 0.6  # share of joints on somebody else
 _TOUCHES = 0.2  # likewise, of a small find inside somebody's box
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Followed:
     """Somebody who is followed.
 

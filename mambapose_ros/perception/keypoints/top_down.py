@@ -18,7 +18,7 @@ _SIGMA, _RADIUS = 0.8, 5  # heatmap pixels, of the blur before decoding
 _LOWEST, _HIGHEST = 1e-3, 50.0  # of heatmaps, before the logarithm
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Crops:
     """The upright parts of an image that a network looks at.
 

@@ -56,11 +56,20 @@ def test_only_sure_people_the_surest_first():
     assert len(people_of(found, max_people=1)) == 1
 
 
-def test_weights_that_are_something_else_are_refused(tmp_path):
+def test_weights_that_are_something_else_are_refused(tmp_path, monkeypatch):
     path = tmp_path / "other.pth"
     torch.save({"weight": torch.zeros(3)}, path)
-    with pytest.raises(DetectorUnavailable, match="mambapose download keypoint-rcnn"):
+    with pytest.raises(DetectorUnavailable, match=r"but it does not fit .*mambapose download keypoint-rcnn"):
         make_detector("keypoint_rcnn", weights=str(path))
-    path.write_bytes(b"not a checkpoint")
-    with pytest.raises(DetectorUnavailable, match=str(path)):
+    for content in (b"not a checkpoint", b"\x80\x02."):
+        path.write_bytes(content)
+        with pytest.raises(DetectorUnavailable, match=rf"{path}: expected .* nothing in it was run.*; run `mambapose"):
+            make_detector("keypoint_rcnn", weights=str(path))
+
+    def bare(*_):
+        raise AssertionError
+
+    monkeypatch.setattr(torch.nn.Module, "load_state_dict", bare)
+    torch.save({}, path)
+    with pytest.raises(DetectorUnavailable, match=r"it does not fit \(AssertionError\)"):
         make_detector("keypoint_rcnn", weights=str(path))
