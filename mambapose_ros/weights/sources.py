@@ -158,6 +158,8 @@ class Hub:
 
     def _cached(self) -> list[Path]:
         """Its files, when all of them are here; else none."""
+        if not (_hub_cache() / f"models--{self.repository.replace('/', '--')}").is_dir():
+            return []
         try_to_load_from_cache = _hub().try_to_load_from_cache
         paths = [try_to_load_from_cache(self.repository, file, revision=self.revision) for file in self.files]
         return [Path(path) for path in paths] if all(isinstance(path, str) for path in paths) else []
@@ -276,6 +278,14 @@ def _torch_cache() -> Path:
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     home = os.environ.get("TORCH_HOME") or os.path.join(cache, "torch")
     return Path(os.path.expanduser(home)) / "hub" / "checkpoints"
+
+
+def _hub_cache() -> Path:
+    """As huggingface_hub has it, without the 15 MB and the third of a second that importing it takes."""
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    home = os.environ.get("HF_HOME") or os.path.join(cache, "huggingface")
+    hub = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE") or os.path.join(home, "hub")
+    return Path(os.path.expandvars(os.path.expanduser(hub)))
 
 
 def _hub() -> Any:

@@ -2,12 +2,14 @@
 
 import hashlib
 import os
+import subprocess
+import sys
 import threading
 
 import pytest
 
 from mambapose_ros.weights import WeightsError, registry
-from mambapose_ros.weights.sources import Address, ChecksumError
+from mambapose_ros.weights.sources import Address, ChecksumError, _hub_cache
 
 CONTENT = bytes(range(256)) * 9000  # 2.3 MB: more than one piece
 NAME = f"model-{hashlib.sha256(CONTENT).hexdigest()[:8]}.pth"
@@ -118,3 +120,31 @@ def test_the_cache_is_torch_hubs(monkeypatch, variables):
     for variable, value in variables.items():
         monkeypatch.setenv(variable, value)
     assert str(Address("https://x/y-12345678.pth").path.parent) == os.path.join(torch.hub.get_dir(), "checkpoints")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"XDG_CACHE_HOME": "/caches"},
+        {"XDG_CACHE_HOME": "/caches", "HF_HOME": "~/faces"},
+        {"HF_HOME": "/faces", "HUGGINGFACE_HUB_CACHE": "$HOME/older"},
+        {"HUGGINGFACE_HUB_CACHE": "/older", "HF_HUB_CACHE": "/newer"},
+    ],
+)
+def test_the_hubs_cache_is_where_the_hub_has_it(monkeypatch, given):
+    for variable in ("XDG_CACHE_HOME", "HF_HOME", "HUGGINGFACE_HUB_CACHE", "HF_HUB_CACHE"):
+        monkeypatch.delenv(variable, raising=False)
+    for variable, value in given.items():
+        monkeypatch.setenv(variable, value)
+    program = "from huggingface_hub.constants import HF_HUB_CACHE; print(HF_HUB_CACHE)"
+    there = subprocess.check_output([sys.executable, "-c", program], text=True, timeout=60).strip()
+    assert str(_hub_cache()) == there
+
+
+def test_what_was_never_downloaded_is_missed_without_the_hubs_client(tmp_path):
+    program = "import sys; from mambapose_ros.weights.advice import advice; print(advice(True), *sys.modules)"
+    environment = os.environ | {"HF_HUB_CACHE": str(tmp_path)}
+    said = subprocess.check_output([sys.executable, "-c", program], env=environment, text=True, timeout=60)
+    assert "would add" in said
+    assert "huggingface_hub" not in said
