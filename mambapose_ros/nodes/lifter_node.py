@@ -160,31 +160,30 @@ class LifterNode(ProcessingNode):
             camera.forget()
 
     def open_inputs(self) -> None:
-        """Subscribe what is to be joined of the cameras that somebody wants, and no more what nobody does."""
-        for index, camera in enumerate(self._cameras):
-            wanted = camera.output.wanted or self.is_heard(camera.tracked_output)
-            if wanted and not camera.subscriptions:
-                self._open(camera, index)
-            elif not wanted and camera.subscriptions:
-                while camera.subscriptions:
-                    self.destroy_input(camera.subscriptions.pop())
+        """Subscribe what is to be joined, of all cameras."""
+        for camera in self._cameras:
+            if not camera.subscriptions:
+                self._open(camera)
 
     def look_for_demand(self) -> None:
-        """Each camera has its own."""
-        if self.resting():
-            self.close_inputs()
-        else:
-            self.open_inputs()
+        """Each camera has its own, so that the stages of those that nobody asks for rest."""
+        for camera in self._cameras:
+            wanted = not self.resting() and (camera.output.wanted or self.is_heard(camera.tracked_output))
+            if wanted and not camera.subscriptions:
+                self._open(camera)
+            elif not wanted:
+                while camera.subscriptions:
+                    self.destroy_input(camera.subscriptions.pop())
 
     def inputs_closed(self) -> None:
         """Of all cameras."""
         for camera in self._cameras:
             camera.subscriptions.clear()
 
-    def _open(self, camera: _Camera, index: int) -> None:
+    def _open(self, camera: _Camera) -> None:
         depth, prefix = self.parameters["depth"], camera.prefix
         partners = (*(["flow"] if self.parameters["flow"] else []), *(["depth"] if depth != "off" else []))
-        inputs = LifterInputs(partners, self.parameters["join_timeout"], self._hand_over, index)
+        inputs = LifterInputs(partners, self.parameters["join_timeout"], self._hand_over, self._cameras.index(camera))
         camera.inputs, camera.heard_s = inputs, time.monotonic()
 
         def subscribe(message_type: type, topic: str, callback: Callable[[Any], Any], profile: QoSProfile) -> None:
@@ -354,7 +353,7 @@ class _SeenImage:
     camera: Camera
 
 
-@dataclass
+@dataclass(eq=False)
 class _Camera:
     """One camera: what comes of it, what is remembered, where results go.
 

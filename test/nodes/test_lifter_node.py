@@ -204,3 +204,9 @@ def test_of_a_camera_that_nobody_asks_for_nothing_is_subscribed(listener, node):
 def test_names_that_cannot_begin_ids_are_refused(name):
     with pytest.raises(UserError, match="expected names of letters, digits and single _"):
         LifterNode(parameter_overrides=[Parameter("cameras", value=["left", name])])
+
+
+def test_what_is_wrong_with_a_camera_is_said_at_the_start_though_nobody_asks_for_it(make_node):
+    node = make_node(**{"qos_overrides./rig/rear/keypoints.subscription.reliability": "besteffort"})
+    assert node.trigger_activate() == TransitionCallbackReturn.FAILURE
+    assert not [s.topic_name for s in node.subscriptions if s.topic_name.endswith("keypoints")]
