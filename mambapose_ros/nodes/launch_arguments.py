@@ -52,14 +52,15 @@ class CameraArguments:
 
 def id_prefix(namespace: str) -> str:
     """What ids of people begin with in a namespace, such as robot_front_; empty without one."""
-    return "".join(f"{part}_" for part in namespace.split("/") if part)
+    joined = re.sub("_+", "_", namespace.replace("/", "_")).strip("_")
+    return f"{joined}_" if joined else ""
 
 
 def below(pushed: str, namespace: str) -> str:
     """The namespace, below the pushed one unless it is absolute."""
-    return (
-        namespace if namespace.startswith("/") else "/".join(part for part in (pushed.rstrip("/"), namespace) if part)
-    )
+    if namespace.startswith("/"):
+        return namespace
+    return "/".join(part for part in (pushed.rstrip("/"), namespace) if part)
 
 
 def cameras_of(given: Mapping[str, str], pushed: str) -> tuple[CameraArguments, ...]:

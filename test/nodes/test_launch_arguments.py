@@ -1,7 +1,14 @@
 import pytest
 
 from mambapose_ros.errors import UserError
-from mambapose_ros.nodes.launch_arguments import CameraArguments, cameras_of, misspelt, parameter_file, sim_time
+from mambapose_ros.nodes.launch_arguments import (
+    CameraArguments,
+    cameras_of,
+    id_prefix,
+    misspelt,
+    parameter_file,
+    sim_time,
+)
 
 DEFAULTS = {"cameras": "", "namespace": "", "image_topic": "image", "camera_info_topic": "", "depth_topic": "depth"}
 
@@ -28,6 +35,7 @@ def test_several_have_namespaces_and_topics_of_their_names():
 
 
 def test_ids_begin_with_the_namespace():
+    assert id_prefix("/_odd/robot__2") == "odd_robot_2_"
     assert cameras()[0].id_prefix == ""
     assert cameras(namespace="/robot/")[0].id_prefix == "robot_"
     assert [camera.id_prefix for camera in cameras(cameras="front,rear")] == ["front_", "rear_"]
@@ -71,7 +79,11 @@ def test_a_parameter_file_has_to_be_there(tmp_path):
 def test_names_that_are_almost_arguments_are_doubted():
     (doubt,) = misspelt(["imge_topic:=/camera/image", "namespace:=robot"], DEFAULTS)
     assert doubt == "argument imge_topic is unknown and ignored; did you mean image_topic?"
-    assert not misspelt(["--noninteractive", "robot_model:=r2d2", *(f"{name}:=" for name in DEFAULTS)], DEFAULTS)
+    # demo.launch.py, which includes ours, has camera_info_file.
+    assert not misspelt(
+        ["--noninteractive", "robot_model:=r2d2", "camera_info_file:=camera.yaml", *(f"{name}:=" for name in DEFAULTS)],
+        DEFAULTS,
+    )
 
 
 def test_namespaces_pushed_by_other_launch_files_count():
