@@ -6,6 +6,7 @@ import platform
 import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -96,7 +97,7 @@ def executable_that_ends_with(last: str) -> str:
     """The program of ``source_node`` up to where it would spin."""
     prefix = Path(pytest.importorskip("ament_index_python.packages").get_package_prefix("mambapose_ros"))
     program = (prefix / "lib" / "mambapose_ros" / "source_node").read_text()
-    ending = program.replace("sys.exit(main())", last)
+    ending = program.replace("    sys.exit(main())", textwrap.indent(last, "    "))
     assert ending != program
     return ending
 
@@ -129,3 +130,11 @@ def test_a_nodes_threads_share_one_arena():
     counting = executable_that_ends_with(COUNT_ARENAS)
     printed = subprocess.check_output([sys.executable, "-c", counting], text=True, timeout=60)
     assert printed.count("<heap ") == 1
+
+
+def test_processes_that_a_command_starts_do_not_run_it_again():
+    """``mambapose bench`` measures memory in such processes."""
+    prefix = Path(pytest.importorskip("ament_index_python.packages").get_package_prefix("mambapose_ros"))
+    read_again = f"import runpy; runpy.run_path({str(prefix / 'bin' / 'mambapose')!r}, run_name='__mp_main__')"
+    ended = subprocess.run([sys.executable, "-c", read_again], capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
