@@ -28,7 +28,7 @@ def read_state_dict(
     import torch
 
     beginning = f"{path}: expected {expected}, but"
-    if not path.is_file():
+    if path.is_dir() or not path.exists():
         raise refusal(f"{beginning} {'it is a directory' if path.is_dir() else 'there is no such file'}; {remedy}")
     try:
         with torch.serialization.safe_globals(list(types)):

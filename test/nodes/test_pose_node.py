@@ -480,6 +480,13 @@ def test_images_without_a_frame_are_reported(camera, monkeypatch):
     camera.send_image_until(TRUTH.image, lambda: "no frame_id" not in camera.status().message, "all is well")
 
 
+def writing_end(pipe: Path) -> int | None:
+    """A descriptor to write to a named pipe, once somebody reads it."""
+    with suppress(OSError):
+        return os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+    return None
+
+
 def test_images_are_worked_on_while_a_network_loads(listener, tmp_path):
     file = tmp_path / "raft.pth"
     os.mkfifo(file)  # whoever reads it waits
@@ -498,8 +505,9 @@ def test_images_are_worked_on_while_a_network_loads(listener, tmp_path):
         camera.send_image_until(TRUTH.image, lambda: len(camera.results) > 5, "results all the while")
         assert {person.id for result in camera.results for person in result.people} == ids
         assert not future.done()
-        with suppress(BrokenPipeError):  # it may be given up before it is read
-            file.write_bytes(b"no network")
+        descriptor = listener.spin_until(lambda: writing_end(file), "somebody reads the file")
+        with suppress(BrokenPipeError), open(descriptor, "wb") as pipe:
+            pipe.write(b"no network")  # it may be given up before it is read
         listener.spin_until(future.done, "an answer")
     (result,) = future.result().results
     assert not result.successful
