@@ -84,9 +84,9 @@ def _level(
     stuck_s: float,
     timeout_s: float,
 ) -> tuple[bytes, str]:
+    if error:
+        return DiagnosticStatus.ERROR, f"the node is {state}: {error}"
     if state != "active":
-        if error:
-            return DiagnosticStatus.ERROR, f"the node is {state}: {error}"
         steps = {"unconfigured": "configure and activate it", "inactive": "activate it"}.get(state, "start it anew")
         return DiagnosticStatus.WARN, f"the node is {state}: {steps} (ros2 lifecycle set, or autostart:=true)"
     if stuck_s > 0.0:

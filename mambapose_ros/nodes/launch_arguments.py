@@ -130,5 +130,7 @@ def misspelt(command_line: Iterable[str], declared: Iterable[str]) -> list[str]:
     names = [word.partition(":=")[0] for word in command_line if ":=" in word]
     close = {name: difflib.get_close_matches(name, known, n=1, cutoff=0.8) for name in names if name not in known}
     return [
-        f"argument {name} is unknown and ignored; did you mean {meant[0]}?" for name, meant in close.items() if meant
+        f"argument {name} is none of this launch file; did you mean {meant[0]}?"
+        for name, meant in close.items()
+        if meant
     ]

@@ -312,6 +312,8 @@ class LifterNode(ProcessingNode):
         """Intrinsics, partners or transforms that are missing, or a GPU that has failed."""
         problems = self._device.problems()
         for camera in self._cameras:
+            if self._inputs and not camera.subscriptions:
+                continue  # others are wanted; of this one is only known what was wrong when it was
             if camera.intrinsics.problem:
                 problems.append(f"{camera.prefix}camera_info: intrinsics assumed: {camera.intrinsics.problem}")
             problems += [f"{camera.prefix}{problem}" for problem in camera.output.problems()]

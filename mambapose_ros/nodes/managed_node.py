@@ -247,9 +247,10 @@ class ManagedNode(LifecycleNode):
             try:
                 self.stop()
             except StuckError as error:
-                self.get_logger().error(f"cannot deactivate: {error}")
+                self._error = f"cannot deactivate: {error}"
+                self.get_logger().error(self._error)
                 return TransitionCallbackReturn.FAILURE
-            self._state = "inactive"
+            self._state, self._error = "inactive", ""
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -261,14 +262,16 @@ class ManagedNode(LifecycleNode):
         return TransitionCallbackReturn.SUCCESS
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """End in good order from any state."""
-        self.close()
+        """End in good order from any state, unless what is worked on does not end."""
+        self._close_or_log()
         self._state = "finalized"
         return TransitionCallbackReturn.SUCCESS
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Back to the beginning, to be configured again."""
-        self.close()
+        """Back to the beginning, to be configured again; the end, where what is worked on does not end."""
+        if not self._close_or_log():
+            self._state = "finalized"
+            return TransitionCallbackReturn.FAILURE
         give_back()
         self._state = "unconfigured"
         return TransitionCallbackReturn.SUCCESS
@@ -282,6 +285,16 @@ class ManagedNode(LifecycleNode):
         with self._state_lock:
             self.stop()
             self._unload()
+
+    def _close_or_log(self) -> bool:
+        """Whether it could be closed."""
+        try:
+            self.close()
+        except StuckError as error:
+            self._error = f"cannot end: {error}"
+            self.get_logger().error(self._error)
+            return False
+        return True
 
     def _enter(self, state: str, verb: str, step: Callable[[], None], undo: Callable[[], None]) -> Any:
         try:

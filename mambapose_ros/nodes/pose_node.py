@@ -151,9 +151,12 @@ class PoseNode(ImageNode):
             self._external_input = ExternalKeypointsInput(self._put_external)
             put = self._external_input.put_keypoints
             self.create_input(PersonKeypointsArray, "external_keypoints", put, qos.PEOPLE_INPUT)
-        self._depth_subscription = None
         self._listen_to_depth(self.parameters["depth"] == "sensor")
         super().open_inputs()
+
+    def inputs_closed(self) -> None:
+        """Also the depth sensor's."""
+        self._depth_subscription = None
 
     def put_image(self, message: Image | CompressedImage) -> None:
         """Work on the image, or keep it until its keypoints come."""
@@ -179,11 +182,15 @@ class PoseNode(ImageNode):
     def prepare(self, values: dict[str, Any], parameters: dict[str, Any]) -> list[Callable[[], None]]:
         """Make the stages that change."""
         options = self._options(parameters)
-        # In this order, the detector last: nobody would close it if another stage could not be made.
-        changes = [self._pipeline.prepare(name, values[name], options) for name in LIVE_OPTIONS if name in values]
+        listened = self._depth_subscription is not None
         if values.get("depth") == "sensor" and self.active:
             self._listen_to_depth(True)  # now, since its quality of service may be refused
-        return changes
+        try:
+            # In this order, the detector last: nobody would close it if another stage could not be made.
+            return [self._pipeline.prepare(name, values[name], options) for name in LIVE_OPTIONS if name in values]
+        except Exception:
+            self._listen_to_depth(listened)
+            raise
 
     def parameters_changed(self, values: dict[str, Any]) -> None:
         """Listen to a depth sensor no longer."""

@@ -78,7 +78,7 @@ def test_a_parameter_file_has_to_be_there(tmp_path):
 
 def test_names_that_are_almost_arguments_are_doubted():
     (doubt,) = misspelt(["imge_topic:=/camera/image", "namespace:=robot"], DEFAULTS)
-    assert doubt == "argument imge_topic is unknown and ignored; did you mean image_topic?"
+    assert doubt == "argument imge_topic is none of this launch file; did you mean image_topic?"
     # demo.launch.py, which includes ours, has camera_info_file.
     assert not misspelt(
         ["--noninteractive", "robot_model:=r2d2", "camera_info_file:=camera.yaml", *(f"{name}:=" for name in DEFAULTS)],

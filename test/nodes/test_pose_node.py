@@ -41,6 +41,7 @@ from mambapose_ros.nodes.conversions import (
     stamp_to_ns,
 )
 from mambapose_ros.nodes.dense_maps import depth_from_image, depth_to_image
+from mambapose_ros.nodes.pose_node import PoseNode
 from mambapose_ros.skeleton import JOINT_NAMES
 from mambapose_ros.synthetic import SyntheticScene
 from mambapose_ros.types import Frame, PersonKeypoints
@@ -883,3 +884,15 @@ def test_wrong_parameters_are_refused_with_the_right_ones(parameters, expected):
     with NodeProcess("pose_node", "/refused", **parameters) as node:
         assert node.wait() == 1
         assert expected in node.output().strip().splitlines()[-1]
+
+
+def test_a_depth_sensor_that_is_listened_to_no_more_can_be_turned_off(nodes_of_the_test):
+    """As after a deactivation that had to be refused: the inputs are closed, and the node is active."""
+    node = PoseNode(parameter_overrides=[Parameter("depth", value="sensor")])
+    nodes_of_the_test.append(node)
+    node.open_inputs()
+    node.close_inputs()
+    node._state = "active"
+    node.parameters_changed({"depth": "off"})
+    node._state = "unconfigured"
+    assert not [s.topic_name for s in node.subscriptions if s.topic_name == "/depth"]
