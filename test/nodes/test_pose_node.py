@@ -466,9 +466,10 @@ def test_fewer_images_are_worked_on_when_asked(camera):
     assert set_parameter(camera, "max_rate", 10.0).successful
     camera.results.clear()
     camera.send_image_until(TRUTH.image, lambda: len(camera.results) > 8, "results")
-    steps_ns = np.diff([stamp_to_ns(message.header.stamp) for message in camera.results[2:]])
-    # Of 30 images a second of their clock, every third, unless one was lost on the way.
-    assert np.median(steps_ns) == pytest.approx(3 * FRAME_NS, abs=2)
+    # Of 30 images a second of their clock, one of three that are a tenth of a second; which, if others were lost, nobody
+    # knows. The first two results may be of images that came before the change.
+    tenths = [stamp_to_ns(message.header.stamp) // 100_000_000 for message in camera.results[2:]]
+    assert len(set(tenths)) == len(tenths) > 6
     camera.send_image_until(TRUTH.image, lambda: camera.value("dropped: above max_rate"), "the drops are counted")
     assert set_parameter(camera, "max_rate", 0.0).successful
 
@@ -820,14 +821,15 @@ def cpu_s(usage: resource.struct_rusage) -> float:
 
 
 def test_with_torch_loaded_it_ends_at_once(listener, weights):
-    """`ros2 launch` insists after 5 s, which are less than one on a busy machine."""
+    """`ros2 launch` insists after 5 s, which are less than one on a busy machine; a quarter of what the start took is spent
+    where Python looks for garbage in all that torch has made, a tenth where it does not."""
     with NodeProcess("pose_node", "/ending", weights=weights, window=WINDOW) as node:
         Camera(listener, "/ending").connect()
-        ended = cpu_s(resource.getrusage(resource.RUSAGE_CHILDREN))
-        used = sum(psutil.Process(node.pid).cpu_times()[:2])
+        others = cpu_s(resource.getrusage(resource.RUSAGE_CHILDREN))
+        start = sum(psutil.Process(node.pid).cpu_times()[:2])
         assert node.stop() == 0
-    whole = cpu_s(resource.getrusage(resource.RUSAGE_CHILDREN)) - ended
-    assert whole - used < 0.5  # seconds of CPU
+    end = cpu_s(resource.getrusage(resource.RUSAGE_CHILDREN)) - others - start
+    assert end < 0.17 * start
 
 
 def shared_memory_of(node: NodeProcess) -> set[Path]:
