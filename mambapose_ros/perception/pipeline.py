@@ -174,7 +174,8 @@ class Pipeline:
 
         Args:
             frame: that was taken after the last one.
-            lift: False = nobody wants to know where in space they are now; what is seen is remembered all the same.
+            lift: False = nobody wants to know where in space they are now: depth, by far the slowest stage where it is a
+                network's, is left out; keypoints and flow are remembered all the same.
 
         Raises:
             ValueError: when it is closed, as after ``remake`` failed.
@@ -189,7 +190,7 @@ class Pipeline:
         self._last = _Shot(frame.stamp_ns, frame.camera)
 
         stage_ms: dict[str, float] = {}
-        found, flow, depth = self._look(frame, stage_ms)
+        found, flow, depth = self._look(frame, lift, stage_ms)
         with _timed(stage_ms, "tracker"):
             people = self._tracker(frame.stamp_ns, found, flow)
         lifted = None
@@ -210,9 +211,9 @@ class Pipeline:
         )
 
     def _look(
-        self, frame: Frame, stage_ms: dict[str, float]
+        self, frame: Frame, lift: bool, stage_ms: dict[str, float]
     ) -> tuple[Sequence[PersonKeypoints], np.ndarray | None, DepthMap | None]:
-        """What the image shows: people, flow and depth."""
+        """What the image shows: people, flow and, to lift them, depth, which the tracker does not need."""
 
         def people() -> Sequence[PersonKeypoints]:
             with _timed(stage_ms, "keypoints"):
@@ -223,7 +224,7 @@ class Pipeline:
             if self._flow is not None:
                 with _timed(stage_ms, "flow"):
                     flow = self._flow(frame.image)
-            if self._depth is not None:
+            if lift and self._depth is not None:
                 with _timed(stage_ms, "depth"):
                     depth = self._depth(frame)
             return flow, depth

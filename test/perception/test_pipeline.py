@@ -147,6 +147,15 @@ def test_who_is_not_to_be_lifted_is_remembered():
     assert lifter.seen == [("observed", "p1"), ("p1",)]
 
 
+def test_depth_is_estimated_to_lift_and_for_nothing_else():
+    pipeline = Pipeline(FixedDetector(), lifter=RecordingLifter(), depth=make_depth("sensor"))
+    depth_image = np.ones((48, 64), np.float32)
+    keypoints_only = pipeline(frame_at(0, depth_image), lift=False)
+    assert keypoints_only.depth is None
+    assert "depth" not in keypoints_only.stage_ms
+    assert pipeline(frame_at(33_000_000, depth_image)).depth is not None
+
+
 def test_flow_and_depth_are_estimated_while_the_detector_works():
     meeting = threading.Barrier(2, timeout=10.0)  # breaks unless both are there
 
