@@ -24,8 +24,8 @@ from mambapose_ros.nodes.launch_arguments import (
     CameraArguments,
     below,
     cameras_of,
+    doubts,
     id_prefix,
-    misspelt,
     parameter_file,
     sim_time,
 )
@@ -62,7 +62,7 @@ ARGUMENTS = (
         default_value="",
         choices=["", "raw", "compressed"],
         description="compressed = take <image_topic>/compressed: a tenth of the bandwidth, about the same people; "
-        "before all files, empty = theirs",
+        "overrides params_file, empty = as that says",
     ),
     DeclareLaunchArgument(
         "camera_info_topic",
@@ -84,13 +84,13 @@ ARGUMENTS = (
         "detector",
         default_value="",
         choices=["", *IMAGE_DETECTORS],
-        description="2D front end, before all files; empty = theirs",
+        description="2D front end; overrides params_file, empty = as that says",
     ),
     DeclareLaunchArgument(
         "flow",
         default_value="",
         choices=["", *FLOWS],
-        description="optical flow, for flow_node and lifter_node, before all files; empty = theirs",
+        description="optical flow, for flow_node and lifter_node; overrides params_file, empty = as that says",
     ),
     DeclareLaunchArgument(
         "depth",
@@ -102,13 +102,13 @@ ARGUMENTS = (
         "device",
         default_value="",
         choices=["", *DEVICES],
-        description="where networks run, before all files; empty = theirs",
+        description="where networks run; overrides params_file, empty = as that says",
     ),
     DeclareLaunchArgument(
         "use_sim_time",
         default_value="",
         choices=["", "true", "false"],
-        description="take time from /clock, before all files; empty = as they say",
+        description="take time from /clock; overrides params_file, empty = as that says",
     ),
     DeclareLaunchArgument(
         "rviz",
@@ -159,9 +159,9 @@ def start(context: LaunchContext) -> list[Action]:
     nodes = [maker(given, camera) for stage, maker in makers.items() if stage in asked for camera in cameras]
     if "lifter" in asked:
         nodes.append(lifter_node(given, cameras))
-    doubts = [LogInfo(msg=doubt) for doubt in misspelt(context.argv, given)]
+    doubtful = [LogInfo(msg=doubt) for doubt in doubts(context.argv, given, CONFIG / "distributed.yaml")]
     # RViz first: where it is missing, nothing has been started that would stay.
-    return [*doubts, *([rviz(given, cameras)] if given["rviz"] == "true" else []), *nodes]
+    return [*doubtful, *([rviz(given, cameras)] if given["rviz"] == "true" else []), *nodes]
 
 
 def keypoint_node(given: dict[str, str], camera: CameraArguments) -> Node:

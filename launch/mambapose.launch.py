@@ -12,7 +12,7 @@ from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction
 from launch_ros.actions import Node
 
 from launch import Action, LaunchContext, LaunchDescription
-from mambapose_ros.nodes.launch_arguments import CameraArguments, cameras_of, misspelt, parameter_file, sim_time
+from mambapose_ros.nodes.launch_arguments import CameraArguments, cameras_of, doubts, parameter_file, sim_time
 from mambapose_ros.nodes.localhost import stay_on_this_machine
 from mambapose_ros.nodes.rviz_config import rviz_arguments
 from mambapose_ros.perception.device import DEVICES
@@ -50,25 +50,25 @@ ARGUMENTS = (
         description="config/<preset>.yaml: what differs from config/mambapose.yaml on such a machine",
     ),
     DeclareLaunchArgument(
-        "params_file", default_value="", description="your own parameters, which come before those of the preset"
+        "params_file", default_value="", description="your own parameters, which override those of the preset"
     ),
     DeclareLaunchArgument(
         "detector",
         default_value="",
         choices=["", *IMAGE_DETECTORS, "external"],
-        description="2D front end, before all files; empty = theirs",
+        description="2D front end; overrides params_file and the preset, empty = keep theirs",
     ),
     DeclareLaunchArgument(
         "device",
         default_value="",
         choices=["", *DEVICES],
-        description="where networks run, before all files; empty = theirs",
+        description="where networks run; overrides params_file and the preset, empty = keep theirs",
     ),
     DeclareLaunchArgument(
         "use_sim_time",
         default_value="",
         choices=["", "true", "false"],
-        description="take time from /clock, before all files; empty = as they say",
+        description="take time from /clock; overrides params_file, empty = as that says",
     ),
     DeclareLaunchArgument(
         "rviz",
@@ -102,9 +102,9 @@ def start(context: LaunchContext) -> list[Action]:
     if given["localhost"] == "true":
         stay_on_this_machine(context.environment)
     nodes = [pose_node(given, camera) for camera in cameras]
-    doubts = [LogInfo(msg=doubt) for doubt in misspelt(context.argv, given)]
+    doubtful = [LogInfo(msg=doubt) for doubt in doubts(context.argv, given, CONFIG / "mambapose.yaml")]
     # RViz first: where it is missing, nothing has been started that would stay.
-    return [*doubts, *([rviz(given, cameras)] if given["rviz"] == "true" else []), *nodes]
+    return [*doubtful, *([rviz(given, cameras)] if given["rviz"] == "true" else []), *nodes]
 
 
 def pose_node(given: dict[str, str], camera: CameraArguments) -> Node:

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes .venv/ (everything the package needs) and install/ (the package, built by colcon). Does only what is out of date.
 #
-#   ROS_DISTRO set   the sourced ROS is used; .venv adds only the Python packages that it does not bring
+#   ROS_DISTRO set   the sourced ROS is used, with its interpreter; .venv has all other Python packages
 #   ROS_DISTRO unset rclpy, Fast DDS and the message generators come from PyPI wheels
 #   PYTHON=...       interpreter to use instead of the one chosen here
 set -euo pipefail
@@ -78,12 +78,26 @@ route() {
   echo "${ROS_DISTRO:-wheels} $("$python" -c 'import os, sys; print(os.path.realpath(sys.executable), sys.version)') $PWD"
 }
 
+check_ros() {  # $1 = stamp of what is there. A forgotten `source` must not replace a robot's environment.
+  local built_with
+  [ -f "$1" ] || return 0
+  read -r built_with _ <"$1"
+  [ "$built_with" = "${ROS_DISTRO:-wheels}" ] ||
+    fail "this checkout was built with $(ros_called "$built_with"), and this shell has $(ros_called "${ROS_DISTRO:-wheels}");" \
+      "use a shell like the one that it was built in, or run \`make clean\` to build anew"
+}
+
+ros_called() {  # $1 = distribution, or wheels
+  [ "$1" = wheels ] && echo "no ROS" || echo "ROS 2 $1"
+}
+
 make_environment() {
   local stamp=.venv/.built-from wanted
   wanted=$(route; cat requirements.lock)  # every change of dependencies changes the lock
   if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ]; then
     return
   fi
+  check_ros "$stamp"
   check_disk
   local version
   version=$(version_of "$python")

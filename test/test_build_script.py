@@ -78,3 +78,16 @@ def test_another_processor_is_told_to_use_ros(bare):
     (bare[1] / "uname").unlink()
     add_tool(bare[1], "uname", "echo Linux aarch64")
     assert "source a ROS 2 installation" in build(bare)
+
+
+def test_an_environment_of_another_ros_is_kept(bare):
+    for name in ("c++", "make"):
+        add_tool(bare[1], name, "true")
+    add_tool(bare[1], "python3.11", "echo 3.11")
+    environment = bare[0] / ".venv"
+    environment.mkdir()
+    (environment / ".built-from").write_text("humble /usr/bin/python3.10 3.10.12 /robot/mambapose_ros\n")
+    line = build(bare)
+    assert "built with ROS 2 humble, and this shell has no ROS" in line
+    assert "make clean" in line
+    assert environment.exists()

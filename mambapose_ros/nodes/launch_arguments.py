@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
 from mambapose_ros.errors import UserError
 
 PLACEHOLDER = "{camera}"
@@ -117,20 +119,30 @@ def sim_time(given: Mapping[str, str]) -> list[dict[str, bool]]:
     return [{"use_sim_time": given["use_sim_time"] == "true"}] if given["use_sim_time"] else []
 
 
-def misspelt(command_line: Iterable[str], declared: Iterable[str]) -> list[str]:
-    """A warning for each argument that is almost one of ours, which launch would ignore without a word.
+def doubts(command_line: Iterable[str], declared: Iterable[str], documentation: Path) -> list[str]:
+    """A warning for each argument that is almost one of ours, or a parameter of our nodes.
 
-    Only names that close are doubted: a launch file that includes ours has arguments of its own.
+    Launch would ignore it without a word.
+
+    Only those are doubted: a launch file that includes ours has arguments of its own.
 
     Args:
         command_line: words of ``name:=value``.
         declared: names of our arguments.
+        documentation: file that has all parameters of the nodes.
     """
-    known = sorted(declared)
+    known, parameters = sorted(declared), _parameters_in(documentation)
     names = [word.partition(":=")[0] for word in command_line if ":=" in word]
-    close = {name: difflib.get_close_matches(name, known, n=1, cutoff=0.8) for name in names if name not in known}
-    return [
-        f"argument {name} is none of this launch file; did you mean {meant[0]}?"
-        for name, meant in close.items()
-        if meant
-    ]
+    return [doubt for name in names if name not in known for doubt in _doubts(name, known, parameters)]
+
+
+def _doubts(name: str, known: list[str], parameters: set[str]) -> list[str]:
+    unknown = f"argument {name} is none of this launch file"
+    if name in parameters:
+        return [f"{unknown}, but a parameter of its nodes: put it into a file and give that as params_file"]
+    return [f"{unknown}; did you mean {meant}?" for meant in difflib.get_close_matches(name, known, n=1, cutoff=0.8)]
+
+
+def _parameters_in(file: Path) -> set[str]:
+    nodes = yaml.safe_load(file.read_text(encoding="utf-8"))["/**"].values()
+    return {name for node in nodes for name in node["ros__parameters"]}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mambapose_ros.nodes.parameters import ParameterSpec
 
 DETECTOR_PARAMETERS = (
-    ParameterSpec("detector_weights", "", "folder or file of vitpose or keypoint_rcnn; empty = the one downloaded"),
+    ParameterSpec("detector_weights", "", "folder, file or name of vitpose or keypoint_rcnn; empty = as downloaded"),
     ParameterSpec("finder_weights", "", "folder of what finds people for vitpose; empty = the one downloaded"),
 )
 

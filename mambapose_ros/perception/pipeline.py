@@ -174,8 +174,8 @@ class Pipeline:
 
         Args:
             frame: that was taken after the last one.
-            lift: False = nobody wants to know where in space they are now: depth, by far the slowest stage where it is a
-                network's, is left out; keypoints and flow are remembered all the same.
+            lift: False = nobody wants to know where in space they are now; depth, which a network takes long for, is
+                left out, keypoints and flow are remembered all the same.
 
         Raises:
             ValueError: when it is closed, as after ``remake`` failed.

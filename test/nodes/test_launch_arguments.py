@@ -1,11 +1,14 @@
+from pathlib import Path
+
 import pytest
+from ament_index_python.packages import get_package_share_directory
 
 from mambapose_ros.errors import UserError
 from mambapose_ros.nodes.launch_arguments import (
     CameraArguments,
     cameras_of,
+    doubts,
     id_prefix,
-    misspelt,
     parameter_file,
     sim_time,
 )
@@ -76,14 +79,16 @@ def test_a_parameter_file_has_to_be_there(tmp_path):
     assert parameter_file({"params_file": str(file)}) == [str(file)]
 
 
-def test_names_that_are_almost_arguments_are_doubted():
-    (doubt,) = misspelt(["imge_topic:=/camera/image", "namespace:=robot"], DEFAULTS)
+def test_arguments_that_nobody_takes_are_doubted():
+    documentation = Path(get_package_share_directory("mambapose_ros")) / "config" / "mambapose.yaml"
+    (doubt,) = doubts(["imge_topic:=/camera/image", "namespace:=robot"], DEFAULTS, documentation)
     assert doubt == "argument imge_topic is none of this launch file; did you mean image_topic?"
+    (doubt,) = doubts(["target_frame:=map"], DEFAULTS, documentation)
+    assert "a parameter of its nodes" in doubt
+    assert "params_file" in doubt
     # demo.launch.py, which includes ours, has camera_info_file.
-    assert not misspelt(
-        ["--noninteractive", "robot_model:=r2d2", "camera_info_file:=camera.yaml", *(f"{name}:=" for name in DEFAULTS)],
-        DEFAULTS,
-    )
+    others = ["--noninteractive", "robot_model:=r2d2", "camera_info_file:=camera.yaml", "source:=0"]
+    assert not doubts([*others, *(f"{name}:=" for name in DEFAULTS)], DEFAULTS, documentation)
 
 
 def test_namespaces_pushed_by_other_launch_files_count():

@@ -466,8 +466,8 @@ def test_fewer_images_are_worked_on_when_asked(camera):
     assert set_parameter(camera, "max_rate", 10.0).successful
     camera.results.clear()
     camera.send_image_until(TRUTH.image, lambda: len(camera.results) > 8, "results")
-    # Of 30 images a second of their clock, one of three that are a tenth of a second; which, if others were lost, nobody
-    # knows. The first two results may be of images that came before the change.
+    # Of 30 images a second of their clock, one of three that are a tenth of a second; which, nobody knows where some
+    # were lost. The first two results may be of images that came before the change.
     tenths = [stamp_to_ns(message.header.stamp) // 100_000_000 for message in camera.results[2:]]
     assert len(set(tenths)) == len(tenths) > 6
     camera.send_image_until(TRUTH.image, lambda: camera.value("dropped: above max_rate"), "the drops are counted")
@@ -821,8 +821,8 @@ def cpu_s(usage: resource.struct_rusage) -> float:
 
 
 def test_with_torch_loaded_it_ends_at_once(listener, weights):
-    """`ros2 launch` insists after 5 s, which are less than one on a busy machine; a quarter of what the start took is spent
-    where Python looks for garbage in all that torch has made, a tenth where it does not."""
+    """`ros2 launch` insists after 5 s, which are less than one on a busy machine. Where Python looks for garbage in all
+    that torch has made, the end takes a quarter of what the start took, where it does not a tenth."""
     with NodeProcess("pose_node", "/ending", weights=weights, window=WINDOW) as node:
         Camera(listener, "/ending").connect()
         others = cpu_s(resource.getrusage(resource.RUSAGE_CHILDREN))
