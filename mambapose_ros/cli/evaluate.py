@@ -2,14 +2,15 @@
 
 Errors are of the newest frame, in millimetres (per frame, per frame^2), without the pelvis; bones is how much their
 lengths vary over a window, inside the share of errors inside the 90 % interval, and "later N" the MPJPE with a
-lookahead of N frames. As in `mambapose run`, answers are averaged over the mirror image; with `--no-flip-average` they
-are those of pose_node.
+lookahead of N frames. A second table has MPJPE and PA-MPJPE per person. As in `mambapose run`, answers are averaged
+over the mirror image; with `--no-flip-average` they are those of pose_node.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections import Counter
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -58,6 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
     from mambapose_ros.models.mambapose import MirrorAverage, load_mambapose
     from mambapose_ros.training.evaluate import EVIDENCE_KINDS, FEWEST_FRAMES, evaluate, plot
     from mambapose_ros.training.mocap import load_folder, select_split
+    from mambapose_ros.training.windows import evaluation_subjects
     from mambapose_ros.weights import locate
 
     if arguments.plot:
@@ -78,6 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
     console = Console(width=max(Console().width, 110))  # narrower, the headings would be cut
     for frames, table in results.items():
         console.print(_table(frames, table))
+        console.print(_subject_table(table, Counter(evaluation_subjects(sequences, int(frames), arguments.stride))))
     if arguments.json:
         content = {
             "split": arguments.split,
@@ -112,4 +115,19 @@ def _table(frames: str, figures: dict[str, dict[str, float]]) -> Table:
     for kind, row in figures.items():
         values = [row[name] for name in columns]
         table.add_row(kind, *(f"{value:.3f}" if value < 1.0 else f"{value:.1f}" for value in values))
+    return table
+
+
+def _subject_table(figures: dict[str, dict[str, float]], windows: Counter[str]) -> Table:
+    """Per person, with the number of windows that they are in."""
+    from rich.table import Table
+
+    from mambapose_ros.training.evaluate import SUBJECT_FIGURES, subject_figure
+
+    table = Table("evidence", title="MPJPE / PA-MPJPE of each person (windows)")
+    for subject, count in windows.items():
+        table.add_column(f"{subject} ({count})", justify="right")
+    for kind, row in figures.items():
+        pairs = [[f"{row[subject_figure(name, subject)]:.1f}" for name in SUBJECT_FIGURES] for subject in windows]
+        table.add_row(kind, *(" / ".join(pair) for pair in pairs))
     return table

@@ -25,6 +25,10 @@ TYPICAL_EXTENT_M = 0.5
 TYPICAL_INTERVAL_S = 1 / 30
 """Seconds: where the interval channel is zero."""
 
+INTERVAL_LIMITS_S = (1 / 240, 0.25)
+"""Seconds that training knows, and a few more. A longer pause is told as this one, or the network would answer wildly:
+after 0.9 s the newest poses of people it has not seen were 185 mm off, and are 144 mm off."""
+
 _LIMIT = 8.0  # units; further out are only gross errors
 _TINY = 1e-12
 
@@ -66,7 +70,7 @@ class Channel(IntEnum):
     SIZE = 12
     """Log of the angular size over ``TYPICAL_SIZE``: how strong perspective is. The same in the whole window."""
     INTERVAL = 13
-    """Log of the time since the previous frame over ``TYPICAL_INTERVAL_S``."""
+    """Log of the time since the previous frame, within ``INTERVAL_LIMITS_S``, over ``TYPICAL_INTERVAL_S``."""
 
 
 NUM_CHANNELS = len(Channel)
@@ -104,6 +108,7 @@ def build_evidence(observations: Observations) -> tuple[np.ndarray, VirtualCamer
     """
     rays = np.asarray(observations.rays, dtype=np.float32)
     confidence = np.asarray(observations.confidence, dtype=np.float32)
+    interval = np.clip(observations.interval, *INTERVAL_LIMITS_S)
     present = is_known(rays) & (confidence > 0)
     camera = aim(rays, confidence)
     rays = np.where(present[..., None], rays, 0.0)
@@ -115,7 +120,7 @@ def build_evidence(observations: Observations) -> tuple[np.ndarray, VirtualCamer
     evidence[..., Channel.CONFIDENCE] = np.where(present, confidence, 0.0)
     evidence[..., Channel.PRESENT] = present
     evidence[..., Channel.SIZE] = np.log(camera.size / TYPICAL_SIZE)[:, None, None]
-    evidence[..., Channel.INTERVAL] = np.log(observations.interval / TYPICAL_INTERVAL_S)[..., None]
+    evidence[..., Channel.INTERVAL] = np.log(interval / TYPICAL_INTERVAL_S)[..., None]
     if observations.previous_rays is not None:
         previous = np.asarray(observations.previous_rays, dtype=np.float32)
         known = is_known(previous) & present

@@ -12,7 +12,7 @@ import numpy as np
 
 from mambapose_ros.skeleton import JOINT_INDEX, NUM_JOINTS
 from mambapose_ros.training.kinematics import rotation_about, unit
-from mambapose_ros.training.mocap import MocapError, Sequence
+from mambapose_ros.training.mocap import MocapError, MotionSequence
 
 UP_AXES = {
     "y": np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]]),
@@ -132,7 +132,7 @@ class Landmarks:
         ankles = self.limbs[:, [JOINT_INDEX["left_ankle"], JOINT_INDEX["right_ankle"]]].mean(axis=1)
         return unit(self.neck - ankles).mean(axis=0)
 
-    def to_sequence(self, convention: Convention, split: str) -> Sequence:
+    def to_sequence(self, convention: Convention, split: str) -> MotionSequence:
         """Joints in the package's order, metres, z up.
 
         The pelvis is the middle of the hips, the thorax the base of the neck, the spine halfway between; the head lies
@@ -156,10 +156,10 @@ class Landmarks:
         between = 0.55 * thorax + 0.45 * joints[:, JOINT_INDEX["head"]]
         joints[:, JOINT_INDEX["neck"]] = between + _NECK_FORWARD_M * self.head_forward
         axes = UP_AXES[convention.up].T.astype(np.float32)
-        return Sequence(self.path.stem, self.subject, split, self.fps, joints @ axes, self.head_forward @ axes)
+        return MotionSequence(self.path.stem, self.subject, split, self.fps, joints @ axes, self.head_forward @ axes)
 
 
-def load_bvh_files(paths: Collection[Path], folder: Path) -> list[Sequence]:
+def load_bvh_files(paths: Collection[Path], folder: Path) -> list[MotionSequence]:
     """Read files of one unit and one vertical axis, which are told from the people in them.
 
     The folder right below ``folder`` that a file lies in names its subject; every fifth subject, from the second on in

@@ -12,13 +12,13 @@ from torch import nn
 
 from mambapose_ros.models.mambapose import INTERVAL_90, MambaPose
 from mambapose_ros.training.evaluate import EVIDENCE_KINDS
-from mambapose_ros.training.mocap import Sequence as MocapSequence
+from mambapose_ros.training.mocap import MotionSequence
 from mambapose_ros.training.windows import evaluation_windows
 
 _FRAMES, _STRIDE = 27, 243
 
 
-def calibrate(model: MambaPose, sequences: Sequence[MocapSequence]) -> float:
+def calibrate(model: MambaPose, sequences: Sequence[MotionSequence]) -> float:
     """Multiply the network's scales by what it takes for 90 % of errors to lie inside their intervals.
 
     Training sees postures and bodies that are stranger than those recorded, and is as uncertain as these demand. The

@@ -12,11 +12,14 @@ from torch import nn
 
 from mambapose_ros.models.mambapose import INTERVAL_90
 from mambapose_ros.training.metrics import bone_variation, difference_error, joint_errors, mpjpe, n_mpjpe, pa_mpjpe
-from mambapose_ros.training.mocap import Sequence as MocapSequence
-from mambapose_ros.training.windows import DepthKind, TrainingBatch, evaluation_windows
+from mambapose_ros.training.mocap import MotionSequence
+from mambapose_ros.training.windows import DepthKind, TrainingBatch, evaluation_subjects, evaluation_windows
 
 LOOKAHEADS = (0, 4, 13)
 """Frames that an answer may lie back."""
+
+SUBJECT_FIGURES = ("mpjpe", "pa_mpjpe")
+"""Figures that are also given per person."""
 
 FEWEST_FRAMES = 3
 """Of a window, so that there are a velocity and an acceleration of the newest frame."""
@@ -42,7 +45,7 @@ EVIDENCE_KINDS = (
 
 def evaluate(
     model: nn.Module,
-    sequences: Sequence[MocapSequence],
+    sequences: Sequence[MotionSequence],
     frames: int,
     *,
     kinds: Sequence[EvidenceKind] = EVIDENCE_KINDS,
@@ -60,9 +63,12 @@ def evaluate(
         advance: called after every batch of windows.
 
     Returns:
-        Name of an evidence kind -> figure -> value. Errors are of the newest frame, the pelvis left out, and in
-        millimetres (per frame, per frame^2); bone variation and coverage are shares.
+        Name of an evidence kind -> figure -> value, the mean over windows. Errors are of the newest frame, the pelvis
+        left out, and in millimetres (per frame, per frame^2); bone variation and coverage are shares.
+        ``subject_figure`` names those of one person: who is in many windows, such as somebody who was recorded
+        standing for long, rules the mean.
     """
+    subjects = np.array(evaluation_subjects(sequences, frames, stride))
     table = {}
     for kind in kinds:
         scores: dict[str, list[np.ndarray]] = {}
@@ -70,8 +76,18 @@ def evaluate(
             for name, values in _score(model, batch).items():
                 scores.setdefault(name, []).append(values)
             advance()
-        table[kind.name] = {name: float(np.concatenate(values).mean()) for name, values in scores.items()}
+        whole = {name: np.concatenate(values) for name, values in scores.items()}
+        table[kind.name] = {name: float(values.mean()) for name, values in whole.items()} | {
+            subject_figure(name, subject): float(whole[name][subjects == subject].mean())
+            for name in SUBJECT_FIGURES
+            for subject in dict.fromkeys(subjects.tolist())
+        }
     return table
+
+
+def subject_figure(name: str, subject: str) -> str:
+    """What one of ``SUBJECT_FIGURES`` is called where it is one person's."""
+    return f"{name} of {subject}"
 
 
 def plot(results: dict[str, dict[str, dict[str, float]]], path: Path) -> None:

@@ -20,7 +20,7 @@ class MocapError(UserError, ValueError):
 
 
 @dataclass(frozen=True, eq=False)
-class Sequence:
+class MotionSequence:
     """One recorded motion of one person.
 
     Attributes:
@@ -49,7 +49,7 @@ class Sequence:
             raise MocapError(f"sequence {self.name!r}: expected finite numbers and fps > 0; leave out broken frames")
 
 
-def load_npz(path: str | Path) -> list[Sequence]:
+def load_npz(path: str | Path) -> list[MotionSequence]:
     """Read a file of sequences.
 
     It holds ``rel`` (N, 17, 3) joints minus pelvis, ``root`` (N, 3) pelvis, ``extra`` (N, 3, 3) whose first vector is
@@ -86,7 +86,7 @@ def _entries(path: str | Path, content: dict[str, np.ndarray], index: Any) -> It
     return zip(index, starts.tolist(), ends.tolist(), strict=True)
 
 
-def _sequence(path: str | Path, content: dict[str, np.ndarray], entry: Any, start: int, end: int) -> Sequence:
+def _sequence(path: str | Path, content: dict[str, np.ndarray], entry: Any, start: int, end: int) -> MotionSequence:
     try:
         name, subject, split = (str(entry[key]) for key in ("name", "subject", "split"))
     except (KeyError, TypeError) as error:
@@ -94,10 +94,10 @@ def _sequence(path: str | Path, content: dict[str, np.ndarray], entry: Any, star
     root = content["root"][start:end].astype(np.float32)
     joints = content["rel"][start:end].astype(np.float32) + root[:, None]
     head = content["extra"][start:end, 0].astype(np.float32)
-    return Sequence(name, subject, split, float(content["fps"]), joints, head)
+    return MotionSequence(name, subject, split, float(content["fps"]), joints, head)
 
 
-def load_folder(folder: str | Path) -> list[Sequence]:
+def load_folder(folder: str | Path) -> list[MotionSequence]:
     """All sequences of all .npz files of a folder, and of all BVH files of it and the folders in it, by file name.
 
     An .npz file tells the splits of its sequences; what splits BVH files, ``load_bvh_files`` says.
@@ -127,7 +127,7 @@ def load_folder(folder: str | Path) -> list[Sequence]:
     return sequences
 
 
-def select_split(sequences: Iterable[Sequence], split: str) -> list[Sequence]:
+def select_split(sequences: Iterable[MotionSequence], split: str) -> list[MotionSequence]:
     """The sequences of one split.
 
     Raises:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence as Listing
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from mambapose_ros.skeleton import NUM_JOINTS
 from mambapose_ros.training.kinematics import to_bones, to_joints
-from mambapose_ros.training.mocap import Sequence
+from mambapose_ros.training.mocap import MotionSequence
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +52,7 @@ class MotionLibrary:
         fps: (S,) frames per second of each sequence.
     """
 
-    def __init__(self, sequences: Listing[Sequence]) -> None:
+    def __init__(self, sequences: Sequence[MotionSequence]) -> None:
         self.lengths = np.array([len(sequence.joints) for sequence in sequences])
         self.fps = np.array([sequence.fps for sequence in sequences], dtype=np.float32)
         self._starts = np.concatenate([[0], np.cumsum(self.lengths)[:-1]])

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from collections.abc import Sequence as Listing
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,7 +15,7 @@ from mambapose_ros.training.augmentation import (
     stand_on_floor,
 )
 from mambapose_ros.training.cameras import CameraRanges
-from mambapose_ros.training.mocap import Sequence
+from mambapose_ros.training.mocap import MotionSequence
 from mambapose_ros.training.motion import Motion, MotionLibrary
 from mambapose_ros.training.posture import change_posture
 from mambapose_ros.training.random_process import log_uniform
@@ -60,7 +59,7 @@ class WindowSampler:
         seed: of everything random; processes that sample side by side take different ones.
     """
 
-    def __init__(self, sequences: Listing[Sequence], config: SamplerConfig, seed: int) -> None:
+    def __init__(self, sequences: Sequence[MotionSequence], config: SamplerConfig, seed: int) -> None:
         self._library = MotionLibrary(sequences)
         self._config = config
         self._rng = np.random.Generator(np.random.SFC64(seed))
@@ -76,7 +75,7 @@ class WindowSampler:
         steps = rng.geometric(1.0 - config.dropped, (size, frames + 1))
         motion = self._augment(self._draw(steps / log_uniform(rng, config.rate, size)[:, None]))
         modalities = Modalities(rng.random(size) < config.flow, rng.choice(len(DepthKind), size, p=config.depth))
-        arrival = np.where(rng.random(size) < config.arriving, rng.integers(1, frames + 1, size), 0)
+        arrival = np.where(rng.random(size) < config.arriving, rng.integers(min(1, frames - 1), frames, size), 0)
         return simulate(rng, motion, config.cameras, modalities, arrival)
 
     def _draw(self, interval: np.ndarray) -> Motion:
@@ -102,7 +101,7 @@ class WindowSampler:
 
 
 def evaluation_windows(
-    sequences: Listing[Sequence],
+    sequences: Sequence[MotionSequence],
     frames: int,
     stride: int,
     flow: bool,
@@ -126,11 +125,7 @@ def evaluation_windows(
         batch: most windows per batch.
     """
     library = MotionLibrary(sequences)
-    starts = [
-        (number, start)
-        for number, length in enumerate(library.lengths.tolist())
-        for start in range(0, max(length - frames, 0) + 1, stride)
-    ]
+    starts = _starts(sequences, frames, stride)
     for first in range(0, len(starts), batch):
         sequence, start = np.array(starts[first : first + batch]).T
         # One frame earlier, since flow needs it.
@@ -141,6 +136,20 @@ def evaluation_windows(
         from_the_first = np.zeros(len(start), dtype=np.int64)
         modalities = Modalities.same(len(start), flow, depth)
         yield simulate(rng, motion, CameraRanges(), modalities, from_the_first)
+
+
+def evaluation_subjects(sequences: Sequence[MotionSequence], frames: int, stride: int) -> list[str]:
+    """Who is in each of the windows that ``evaluation_windows`` makes."""
+    return [sequences[number].subject for number, _ in _starts(sequences, frames, stride)]
+
+
+def _starts(sequences: Sequence[MotionSequence], frames: int, stride: int) -> list[tuple[int, int]]:
+    """Sequence and first frame of each window."""
+    return [
+        (number, start)
+        for number, sequence in enumerate(sequences)
+        for start in range(0, max(len(sequence.joints) - frames, 0) + 1, stride)
+    ]
 
 
 def _take(motion: Motion, chosen: np.ndarray) -> Motion:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mambapose_ros.skeleton import JOINT_INDEX, JOINT_NAMES
-from mambapose_ros.training.mocap import Sequence, load_folder
+from mambapose_ros.training.mocap import MotionSequence, load_folder
 from mambapose_ros.training.motion import Motion, MotionLibrary
 
 STANDING = {
@@ -37,7 +37,7 @@ def standing() -> np.ndarray:
     return np.array([STANDING[name] for name in JOINT_NAMES])
 
 
-def _walker(name: str, frames: int, standing: np.ndarray) -> Sequence:
+def _walker(name: str, frames: int, standing: np.ndarray) -> MotionSequence:
     """Somebody who walks along x at 1.2 m/s, 30 frames per second."""
     seconds = np.arange(frames) / 30.0
     joints = np.repeat(standing[None], frames, axis=0)
@@ -48,21 +48,21 @@ def _walker(name: str, frames: int, standing: np.ndarray) -> Sequence:
             joints[:, JOINT_INDEX[f"{side}_{joint}"], 0] += reach * swing
         joints[:, JOINT_INDEX[f"{side}_ankle"], 2] += 0.05 * np.maximum(swing, 0.0)
     head_forward = np.repeat([[1.0, 0.0, 0.0]], frames, axis=0)
-    return Sequence(name, name, "train", 30.0, joints.astype(np.float32), head_forward.astype(np.float32))
+    return MotionSequence(name, name, "train", 30.0, joints.astype(np.float32), head_forward.astype(np.float32))
 
 
 @pytest.fixture(scope="session")
-def walkers(standing: np.ndarray) -> list[Sequence]:
+def walkers(standing: np.ndarray) -> list[MotionSequence]:
     return [_walker("short", 40, standing), _walker("long", 200, standing)]
 
 
 @pytest.fixture(scope="session")
-def recorded(shared: Path) -> list[Sequence]:
+def recorded(shared: Path) -> list[MotionSequence]:
     return load_folder(shared / "data" / "mocap")
 
 
 @pytest.fixture(scope="session")
-def recorded_motion(recorded: list[Sequence]) -> Motion:
+def recorded_motion(recorded: list[MotionSequence]) -> Motion:
     """64 windows of two seconds at 60 Hz, of many people."""
     rng = np.random.default_rng(0)
     library = MotionLibrary(recorded)

@@ -7,7 +7,7 @@ from mambapose_ros.cli.main import main
 from mambapose_ros.skeleton import JOINT_INDEX
 from mambapose_ros.training import calibration
 from mambapose_ros.training.bvh import parse_bvh
-from mambapose_ros.training.mocap import MocapError, Sequence, load_folder, select_split
+from mambapose_ros.training.mocap import MocapError, MotionSequence, load_folder, select_split
 
 LIMB = """JOINT {s}UpLeg {{ OFFSET {x} -5 0 CHANNELS 3 Zrotation Xrotation Yrotation
  JOINT {s}Leg {{ OFFSET 0 -42 0 CHANNELS 3 Zrotation Xrotation Yrotation
@@ -56,7 +56,7 @@ def write(tmp_path):
 def load(tmp_path, write):
     """Write a file and read its folder."""
 
-    def load(text: str) -> Sequence:
+    def load(text: str) -> MotionSequence:
         write(text)
         (sequence,) = load_folder(tmp_path)
         return sequence

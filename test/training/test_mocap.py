@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from mambapose_ros.training.mocap import MocapError, Sequence, load_folder, load_npz, select_split
+from mambapose_ros.training.mocap import MocapError, MotionSequence, load_folder, load_npz, select_split
 
 
 def write(path, **changes):
@@ -77,7 +77,7 @@ def test_a_subject_in_two_splits_is_refused(tmp_path):
 
 def test_a_sequence_of_the_wrong_shape_is_refused():
     with pytest.raises(MocapError, match="expected joints"):
-        Sequence("one", "a", "train", 30.0, np.zeros((5, 16, 3)), np.zeros((5, 3)))
+        MotionSequence("one", "a", "train", 30.0, np.zeros((5, 16, 3)), np.zeros((5, 3)))
 
 
 def test_recorded_people_are_people(recorded):

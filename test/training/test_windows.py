@@ -1,3 +1,4 @@
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,7 @@ from mambapose_ros.evidence import NUM_CHANNELS, Channel
 from mambapose_ros.training.cameras import CameraRanges
 from mambapose_ros.training.mocap import select_split
 from mambapose_ros.training.simulation import DepthKind
-from mambapose_ros.training.windows import SamplerConfig, WindowSampler, evaluation_windows
+from mambapose_ros.training.windows import SamplerConfig, WindowSampler, evaluation_subjects, evaluation_windows
 
 PLAIN = SamplerConfig(recombined=0.0, postured=0.0)
 
@@ -58,6 +59,7 @@ def test_some_people_arrive_late(walkers):
     present = batch.evidence[..., Channel.PRESENT].any(axis=2)
     assert not present[:, 0].any()
     assert 0.2 < present.mean() < 0.8
+    assert present.any(axis=1).all()  # in the last frame at the latest: of nobody there is nothing to learn
 
 
 def test_evaluation_is_the_same_every_time_and_for_every_modality(walkers):
@@ -76,9 +78,10 @@ def test_evaluation_is_the_same_every_time_and_for_every_modality(walkers):
 
 def test_evaluation_visits_every_window_once(walkers):
     """40 and 200 frames: windows of 27 every 9 frames start at 0 and 9, and at 0, 9 ... 171; of 81, one and 14."""
-    for frames, count in ((27, 2 + 20), (81, 1 + 14)):
+    for frames, count, long in ((27, 2 + 20, 20), (81, 1 + 14, 14)):
         batches = evaluation_windows(walkers, frames, 9, False, DepthKind.NONE, batch=8)
         assert sum(len(batch.target) for batch in batches) == count
+        assert Counter(evaluation_subjects(walkers, frames, 9)) == {"short": count - long, "long": long}
 
 
 def test_recorded_people_have_human_size_in_every_augmentation(recorded):
