@@ -14,6 +14,7 @@ from mambapose_ros.geometry import Camera
 from mambapose_ros.perception.bone_lengths import BoneLengths
 from mambapose_ros.perception.fusion import sample_depth, sample_flow, sample_radius
 from mambapose_ros.perception.lifting_networks import LiftedPoses, LiftingNetwork
+from mambapose_ros.perception.measured_distance import MeasuredDistances
 from mambapose_ros.perception.placement import FEWEST_MEASURED, Placement, place_body
 from mambapose_ros.perception.velocity import JointVelocities
 from mambapose_ros.skeleton import NUM_JOINTS
@@ -48,6 +49,7 @@ class Lifter:
         self._moments: deque[_Moment] = deque(maxlen=window)
         self._velocities = JointVelocities()
         self._bone_lengths = BoneLengths()
+        self._distances = MeasuredDistances()
         self._last_poses: dict[str, tuple[np.ndarray, np.ndarray | None]] = {}  # with their covariance
         self._lifted_ns: int | None = None
 
@@ -103,10 +105,9 @@ class Lifter:
         return lifted
 
     def reset(self) -> None:
-        """Forget earlier frames."""
+        """Forget earlier frames; what somebody's size is stays, as long as the next frame has them."""
         self._moments.clear()
         self._velocities.reset()
-        self._bone_lengths.keep(())
         self._last_poses.clear()
         self._lifted_ns = None
 
@@ -130,6 +131,7 @@ class Lifter:
         was seen, the last one, or NaN."""
         remembered = {name for moment in self._moments for name in moment.people}
         self._bone_lengths.keep(remembered)
+        self._distances.keep(remembered)
         self._last_poses = {name: pose for name, pose in self._last_poses.items() if name in remembered}
         shown = [person.id for person, blind in zip(windows.people, windows.blind, strict=True) if not blind]
         for number, name in enumerate(shown):
@@ -214,9 +216,14 @@ class Lifter:
         assert observations.metric is not None
         # Someone predicted is where the keypoints were predicted, all joints alike.
         weights = observations.confidence[number, index] if person.state != "predicted" else np.ones(NUM_JOINTS)
-        by_sensor = observations.metric[number] and self._network.uses_depth
-        depth = observations.depth[number, index] if by_sensor else None
-        return place_body(windows.moment.camera, person.xy, poses.joints[number], weights, depth)
+        stamp_ns, pose, camera = windows.moment.stamp_ns, poses.joints[number], windows.moment.camera
+        if not self._network.uses_depth:
+            return place_body(camera, person.xy, pose, weights)
+        depth = observations.depth[number, index] if observations.metric[number] else None
+        placement = place_body(camera, person.xy, pose, weights, depth, self._distances.ratio(person.id, stamp_ns))
+        if np.isfinite(placement.ratio):
+            self._distances.remember(person.id, stamp_ns, placement.ratio)
+        return placement
 
 
 def lift_together(lifters: Sequence[Lifter]) -> tuple[LiftedFrame | None, ...]:

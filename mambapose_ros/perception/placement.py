@@ -19,17 +19,24 @@ class Placement:
 
     Attributes:
         root: (3,) the pelvis, metres, camera optical frame; NaN when it cannot be known.
-        by_depth: whether measured depth says how far away it is.
+        by_depth: whether measured depth says how far away it is, that of this image or of earlier ones.
+        ratio: how far away it was measured to be in this image over what the rays say; NaN = it was not.
         problem: why the place cannot be known; empty when it is.
     """
 
     root: np.ndarray
     by_depth: bool = False
+    ratio: float = np.nan
     problem: str = ""
 
 
 def place_body(
-    camera: Camera, xy: np.ndarray, pose: np.ndarray, weights: np.ndarray, depth: np.ndarray | None = None
+    camera: Camera,
+    xy: np.ndarray,
+    pose: np.ndarray,
+    weights: np.ndarray,
+    depth: np.ndarray | None = None,
+    usual_ratio: float = np.nan,
 ) -> Placement:
     """The pelvis such that a pose fits its keypoints and, if measured, stands as far away as its skin was measured.
 
@@ -39,29 +46,41 @@ def place_body(
         pose: (17, 3) metres from the pelvis, camera optical frame.
         weights: (17,) not negative; 0 = do not use.
         depth: (17,) metres along the optical axis of what is seen at the joints, measured by a sensor; NaN = unknown.
+        usual_ratio: ``Placement.ratio`` of late, for when nothing is measured; NaN = unknown.
 
     Returns:
         The place; it has a ``problem`` where ``geometry.solve_root`` has one.
     """
     solution = solve_root(camera, xy, pose, weights)
     by_rays = Placement(solution.position, problem=solution.problem)
-    if solution.problem or depth is None:
+    if solution.problem:
         return by_rays
-    measured = np.isfinite(depth) & (weights > 0)
-    if measured.sum() < FEWEST_MEASURED:
-        return by_rays
-    # The skin lies before the joint. Half the weight is on either side, so a few joints that another limb or the
-    # background was measured at do not matter.
-    distance = _weighted_median((depth + JOINT_RADIUS_M - pose[:, 2])[measured], weights[measured])
-    if distance + pose[:, 2].min() < NEAREST_M:
-        return by_rays
-    if weights[0] > 0 and np.isfinite(xy[0]).all() and solution.position[2] > NEAREST_M:
-        return Placement(solution.position * (distance / solution.position[2]), by_depth=True)
+    nearest = NEAREST_M - pose[:, 2].min()
+    distance = _measured_distance(pose, weights, depth)
+    if not distance >= nearest:  # nor is NaN
+        farther = solution.position * usual_ratio
+        return Placement(farther, by_depth=True) if farther[2] >= nearest else by_rays
+    ratio = distance / solution.position[2] if solution.position[2] > NEAREST_M else np.nan
+    if weights[0] > 0 and np.isfinite(xy[0]).all() and np.isfinite(ratio):
+        return Placement(solution.position * ratio, by_depth=True, ratio=ratio)
     # Nobody sees the pelvis, and its ray is no better known than the body's size: the joints that are seen stay.
     rays = camera.rays(xy)
     used = np.isfinite(rays).all(axis=1) & (weights > 0)
     aside = (rays * (distance + pose[:, 2:]) - pose[:, :2])[used]
-    return Placement(np.array([*(_weighted_median(axis, weights[used]) for axis in aside.T), distance]), by_depth=True)
+    root = np.array([*(_weighted_median(axis, weights[used]) for axis in aside.T), distance])
+    return Placement(root, by_depth=True, ratio=ratio)
+
+
+def _measured_distance(pose: np.ndarray, weights: np.ndarray, depth: np.ndarray | None) -> float:
+    """The pelvis's depth in metres by those of the skin; NaN when too little was measured."""
+    if depth is None:
+        return np.nan
+    measured = np.isfinite(depth) & (weights > 0)
+    if measured.sum() < FEWEST_MEASURED:
+        return np.nan
+    # The skin lies before the joint. Half the weight is on either side, so a few joints that another limb or the
+    # background was measured at do not matter.
+    return _weighted_median((depth + JOINT_RADIUS_M - pose[:, 2])[measured], weights[measured])
 
 
 def _weighted_median(values: np.ndarray, weights: np.ndarray) -> float:

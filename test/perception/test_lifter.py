@@ -9,6 +9,7 @@ from mambapose_ros.geometry import Camera
 from mambapose_ros.perception import Lifter
 from mambapose_ros.perception.lifter import lift_together
 from mambapose_ros.perception.lifting_networks import LiftedPoses
+from mambapose_ros.perception.measured_distance import MEMORY_S
 from mambapose_ros.skeleton import JOINT_RADIUS_M
 from mambapose_ros.synthetic import SyntheticScene
 from mambapose_ros.training.cameras import Cameras
@@ -29,6 +30,7 @@ class RecordingNetwork:
     scale_source = "learned"
     uses_depth = True
     description = "recording"
+    size = 1.0
 
     def __init__(self) -> None:
         self.asked: list[Observations] = []
@@ -41,7 +43,7 @@ class RecordingNetwork:
         self.indices.append(index)
         people = len(observations.rays)
         covariance = np.broadcast_to(0.01 * np.eye(3), (people, 17, 3, 3))
-        return LiftedPoses(np.repeat(POSE[None], people, axis=0), covariance)
+        return LiftedPoses(np.repeat(self.size * POSE[None], people, axis=0), covariance)
 
 
 def frame_at(index: float, camera: Camera = CAMERA) -> Frame:
@@ -293,6 +295,22 @@ def test_reset_forgets():
     assert np.isnan(lifted.skeletons[0].velocity).all()
 
 
+def test_after_a_gap_people_have_the_bones_that_they_had():
+    """The network's people shrink by a fifth; who was known before the gap is nearer to the size that they had."""
+    network = RecordingNetwork()
+    lifter = Lifter(network, window=3)
+    for i in range(9):
+        lifter(frame_at(i), [person()])
+    lifter.reset()
+    network.size = 0.8
+    known, new = lifter(frame_at(50), [person(), person(name="p2")]).skeletons
+    heights = [np.ptp(skeleton.joints[:, 1]) / np.ptp(POSE[:, 1]) for skeleton in (known, new)]
+    assert heights == pytest.approx([0.8**0.1, 0.8], abs=0.01)  # one of ten
+    lifter.reset()
+    lifter(frame_at(100), [person(name="p3")])
+    assert set(lifter._bone_lengths._sums) == {"p3"}
+
+
 @pytest.mark.parametrize(
     ("window", "lookahead", "expected"), [(10, 0, "1 to 9"), (0, 0, "1 to 9"), (5, 5, "0 to 4"), (5, -1, "0 to 4")]
 )
@@ -319,7 +337,27 @@ def test_a_depth_sensor_says_how_far_away_the_person_is():
     np.testing.assert_allclose(measured.joints[0], (0.4, 0.0, 4.4), atol=0.03)
 
 
-def test_a_stray_measurement_is_none_and_a_sensor_that_stopped_gives_no_scale():
+def test_an_image_without_depth_moves_nobody_and_a_sensor_that_stopped_gives_no_scale():
+    """The network's person is 10 % too small, and between measurements stays where they were measured."""
+    lifter = Lifter(RecordingNetwork(), window=4)
+    distant = PersonKeypoints(CAMERA.project(1.1 * POSE + (0.4, 0.0, 4.4)), np.full(17, 0.8), "p1")
+    depth = flat(9.0)
+    for (x, y), z in zip(distant.xy.round().astype(int), 4.4 + POSE[:, 2] - JOINT_RADIUS_M, strict=True):
+        depth.values[y - 8 : y + 9, x - 8 : x + 9] = z
+    last = round(MEMORY_S * 1e9 / FRAME_NS)  # that remembers frame 0
+    places = {}
+    for index in range(last + 2):
+        measured = depth if index == 0 else None
+        (skeleton,) = lifter(frame_at(index), [distant], None, measured).skeletons
+        places[index] = skeleton.joints[0], skeleton.scale_source
+    for index in range(last + 1):
+        np.testing.assert_allclose(places[index][0], (0.4, 0.0, 4.4), atol=0.03)
+        assert places[index][1] == "depth_sensor"
+    assert places[last + 1][1] == "learned"
+    np.testing.assert_allclose(places[last + 1][0][2], 4.0, atol=1e-3)
+
+
+def test_a_stray_measurement_is_none():
     network = RecordingNetwork()
     lifter = Lifter(network, window=4)
     depth = flat(np.nan)
@@ -330,8 +368,6 @@ def test_a_stray_measurement_is_none_and_a_sensor_that_stopped_gives_no_scale():
     assert np.isnan(network.asked[-1].depth).all()
     (skeleton,) = lifter(frame_at(1), [person()], None, flat(3.0)).skeletons
     assert skeleton.scale_source == "depth_sensor"
-    (skeleton,) = lifter(frame_at(2), [person()]).skeletons
-    assert skeleton.scale_source == "learned"
 
 
 def test_depth_of_a_network_does_not_give_the_scale_whatever_its_unit():
