@@ -15,7 +15,7 @@ from mambapose_ros.image_encoding import ImageError
 from mambapose_ros.markers import SkeletonMarkers
 from mambapose_ros.messages import keypoints_message, skeletons_message, stamp_to_ns
 from mambapose_ros.perception import Pipeline, PipelineOptions
-from mambapose_ros.perception.pipeline import discontinuity, loses_people
+from mambapose_ros.perception.continuity import discontinuity, loses_people
 from mambapose_ros.types import Frame, LiftedFrame
 
 

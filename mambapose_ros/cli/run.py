@@ -104,7 +104,7 @@ def _process(
     """Put all frames of a source through, up to its end or Ctrl-C, showing progress."""
     from rich.progress import Progress
 
-    from mambapose_ros.perception.pipeline import discontinuity
+    from mambapose_ros.perception.continuity import discontinuity
 
     last = None
     with Progress() as progress:

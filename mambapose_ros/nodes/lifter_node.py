@@ -28,9 +28,9 @@ from mambapose_ros.nodes.skeleton_output import SKELETON_PARAMETERS, SkeletonOut
 from mambapose_ros.nodes.spin import spin_node, steady_timer
 from mambapose_ros.nodes.stamp_join import StampJoin
 from mambapose_ros.nodes.transforms import TransformListener
+from mambapose_ros.perception.continuity import discontinuity, loses_people, starting_anew
 from mambapose_ros.perception.depth import DEPTHS
 from mambapose_ros.perception.device import DEVICES
-from mambapose_ros.perception.pipeline import discontinuity, loses_people, starting_anew
 from mambapose_ros.perception.tracker import Tracker
 from mambapose_ros.types import LiftedFrame
 

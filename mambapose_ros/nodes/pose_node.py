@@ -35,11 +35,12 @@ from mambapose_ros.nodes.spin import spin_node
 from mambapose_ros.nodes.stage_parameters import DEPTH_PARAMETERS, DETECTOR_PARAMETERS, FLOW_PARAMETERS
 from mambapose_ros.nodes.transforms import TransformListener
 from mambapose_ros.perception import Pipeline, PipelineOptions
+from mambapose_ros.perception.continuity import starting_anew
 from mambapose_ros.perception.depth import DEPTHS
 from mambapose_ros.perception.device import DEVICES
 from mambapose_ros.perception.flow import FLOWS
 from mambapose_ros.perception.keypoints import IMAGE_DETECTORS
-from mambapose_ros.perception.pipeline import LIVE_OPTIONS, starting_anew
+from mambapose_ros.perception.pipeline import LIVE_OPTIONS
 from mambapose_ros.perception.tracker import Tracker
 from mambapose_ros.types import Frame, FrameResult
 from mambapose_ros.weights.advice import advice

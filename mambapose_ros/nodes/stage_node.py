@@ -10,8 +10,8 @@ from mambapose_ros.geometry import Camera
 from mambapose_ros.nodes.image_node import IMAGE_PARAMETERS, ImageNode
 from mambapose_ros.nodes.network_device import NetworkDevice
 from mambapose_ros.nodes.parameters import ParameterSpec
+from mambapose_ros.perception.continuity import discontinuity
 from mambapose_ros.perception.device import DEVICES
-from mambapose_ros.perception.pipeline import discontinuity
 from mambapose_ros.types import Frame
 
 STAGE_PARAMETERS = (
@@ -31,7 +31,7 @@ class Stage(Protocol):
 class StageNode(ImageNode):
     """Runs one stage on images, by their pixels alone: intrinsics are the lifter's to know.
 
-    An image that does not follow the last one (``pipeline.discontinuity``) starts anew.
+    An image that does not follow the last one (``continuity.discontinuity``) starts anew.
 
     Args:
         name: of the node.

@@ -11,17 +11,14 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from mambapose_ros.geometry import Camera
+from mambapose_ros.perception.continuity import Shot, discontinuity, loses_people
 from mambapose_ros.perception.depth import DepthEstimator, make_depth
 from mambapose_ros.perception.device import resolve_device
 from mambapose_ros.perception.flow import FlowEstimator, make_flow
 from mambapose_ros.perception.keypoints import KeypointDetector, make_detector
 from mambapose_ros.perception.side_by_side import SideBySide
 from mambapose_ros.perception.tracker import Tracker
-from mambapose_ros.perception.velocity import MAX_GAP_S
 from mambapose_ros.types import DepthMap, Frame, FrameResult, LiftedFrame, PersonKeypoints
-
-_GAP = "gap between stamps"
 
 
 @dataclass(frozen=True)
@@ -136,7 +133,7 @@ class Pipeline:
         self._lifter = lifter
         self._tracker = tracker or Tracker()
         self._side_by_side = SideBySide()
-        self._last: _Shot | None = None
+        self._last: Shot | None = None
         self._closed = False
         self.description = _describe(lifter)
 
@@ -187,7 +184,7 @@ class Pipeline:
             self._forget_images()
         if loses_people(reset_reason):
             self._tracker.reset()
-        self._last = _Shot(frame.stamp_ns, frame.camera)
+        self._last = Shot(frame.stamp_ns, frame.camera)
 
         stage_ms: dict[str, float] = {}
         found, flow, depth = self._look(frame, lift, stage_ms)
@@ -341,41 +338,6 @@ def _make_lifter(options: PipelineOptions, device: str) -> SkeletonLifter:
 def _describe(lifter: SkeletonLifter | None) -> dict[str, str]:
     none = "none: no weights given, so there are keypoints and no skeletons"
     return {"lifter": none if lifter is None else lifter.description}
-
-
-@dataclass(frozen=True)
-class _Shot:
-    """What is remembered of a frame to tell whether the next one follows it."""
-
-    stamp_ns: int
-    camera: Camera
-
-
-def discontinuity(previous: _Shot | Frame | None, frame: Frame) -> str:
-    """Why a frame does not continue the previous one; empty when it does or is the first."""
-    if previous is None:
-        return ""
-    if frame.stamp_ns == previous.stamp_ns:
-        return "stamp repeated"
-    if frame.stamp_ns < previous.stamp_ns:
-        return "stamp ran backwards"
-    # Other intrinsics for the same pixels, as when the first CameraInfo comes late, interrupt nothing.
-    if (frame.camera.width, frame.camera.height) != (previous.camera.width, previous.camera.height):
-        return "image size changed"
-    if frame.stamp_ns - previous.stamp_ns > MAX_GAP_S * 1e9:
-        return _GAP
-    return ""
-
-
-def loses_people(reason: str) -> bool:
-    """Whether nobody seen before a discontinuity of this name can be known again. After a gap they can, as long as
-    the tracker remembers them."""
-    return reason not in ("", _GAP)
-
-
-def starting_anew(reason: str) -> str:
-    """What a discontinuity of this name leads to, in words."""
-    return f"{reason}: starting anew" + (", people get new ids" if loses_people(reason) else "")
 
 
 @contextmanager

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mambapose_ros.perception.continuity import MAX_GAP_S
+
 SPAN_S = 0.25
 """Seconds that a velocity is taken over: a walking step has two to four of them."""
-
-MAX_GAP_S = 1.0
-"""Longest time between two images that still counts as one movement."""
 
 
 class JointVelocities:

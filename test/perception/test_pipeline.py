@@ -16,7 +16,7 @@ from mambapose_ros.perception import Pipeline, PipelineOptions
 from mambapose_ros.perception.depth import make_depth
 from mambapose_ros.perception.flow import make_flow
 from mambapose_ros.perception.keypoints import DetectorUnavailable, make_detector
-from mambapose_ros.perception.pipeline import LIVE_OPTIONS, discontinuity
+from mambapose_ros.perception.pipeline import LIVE_OPTIONS
 from mambapose_ros.perception.tracker import Tracker
 from mambapose_ros.sources import open_source
 from mambapose_ros.types import Frame, LiftedFrame, PersonKeypoints, Skeleton3D
@@ -70,21 +70,6 @@ def frame_at(stamp_ns: int, depth: np.ndarray | None = None) -> Frame:
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
     return str(save_tiny_lifter(tmp_path_factory.mktemp("weights") / "tiny.safetensors"))
-
-
-@pytest.mark.parametrize(
-    ("previous", "current", "reason"),
-    [
-        (None, 5, ""),
-        (0, SECOND // 30, ""),
-        (0, SECOND, ""),
-        (5, 5, "stamp repeated"),
-        (5, 4, "stamp ran backwards"),
-        (0, SECOND + 1, "gap between stamps"),
-    ],
-)
-def test_discontinuities_have_names(previous, current, reason):
-    assert discontinuity(None if previous is None else frame_at(previous), frame_at(current)) == reason
 
 
 @pytest.mark.parametrize("stamp_ns", [33_000_000, 1_500_000_000])  # of a driver that was set up anew, after a gap
