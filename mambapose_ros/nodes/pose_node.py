@@ -108,6 +108,7 @@ class PoseNode(ImageNode):
         """Make the pipeline."""
         self._transforms = listen_to_transforms(self)
         self._skeletons.load(self._transforms)
+        self._markers.live(marker_lifetime_s(self.parameters))
         self._device.choose(self.parameters)
         self._tracker = self._tracker or Tracker(id_prefix=self.parameters["id_prefix"])
         self._pipeline = self._device.run(self._make_pipeline, self._make_pipeline)
@@ -194,15 +195,16 @@ class PoseNode(ImageNode):
             raise
 
     def parameters_changed(self, values: dict[str, Any]) -> None:
-        """Listen to a depth sensor no longer."""
+        """Listen to a depth sensor no longer; markers live longer or shorter."""
+        self._markers.live(marker_lifetime_s(self.parameters))
         if values.get("depth", "sensor") != "sensor" and self.active:
             self._listen_to_depth(False)
 
     # --- work -----------------------------------------------------------------------------------------------------
 
     def depth_of(self, stamp_ns: int, camera: Camera) -> np.ndarray | None:
-        """What the depth sensor measured with the image of this stamp."""
-        if self.parameters["depth"] != "sensor":
+        """What the depth sensor measured with the image of this stamp, if somebody wants to know."""
+        if self.parameters["depth"] != "sensor" or not self._lifting_is_wanted():
             return None
         depth = self._depth_input.take(stamp_ns, camera.width, camera.height)
         if depth is None:
@@ -248,10 +250,13 @@ class PoseNode(ImageNode):
             self.get_logger().warning("starting anew on the CPU, people get new ids")
             return self._pipeline(frame, lift)
 
-        # Depth is aligned by the skeletons.
-        by_skeletons = (self._markers_output, self._depth_output)
-        lift = self._skeletons.wanted or any(output.get_subscription_count() for output in by_skeletons)
+        lift = self._lifting_is_wanted()
         return self._device.run(lambda: self._pipeline(frame, lift), again)
+
+    def _lifting_is_wanted(self) -> bool:
+        """Whether somebody listens to what depth, or people in space, are needed for: depth is aligned by skeletons."""
+        by_skeletons = (self._markers_output, self._depth_output)
+        return self._skeletons.wanted or any(output.get_subscription_count() for output in by_skeletons)
 
     def _publish_markers(self, message: SkeletonArray) -> None:
         if self._markers_output.get_subscription_count() > 0:
@@ -298,6 +303,12 @@ class PoseNode(ImageNode):
             "running_on": self._device.name,
             **(self._pipeline.description if self._pipeline else {}),
         }
+
+
+def marker_lifetime_s(parameters: dict[str, Any]) -> float:
+    """Seconds that markers stay: as long as the camera may be silent, and never shorter than results are apart."""
+    rate = parameters["max_rate"]
+    return max(parameters["timeout"], 2.0 / rate if rate > 0.0 else 0.0)
 
 
 def main() -> int:

@@ -41,7 +41,7 @@ from mambapose_ros.nodes.conversions import (
     stamp_to_ns,
 )
 from mambapose_ros.nodes.dense_maps import depth_from_image, depth_to_image
-from mambapose_ros.nodes.pose_node import PoseNode
+from mambapose_ros.nodes.pose_node import PoseNode, marker_lifetime_s
 from mambapose_ros.skeleton import JOINT_NAMES
 from mambapose_ros.synthetic import SyntheticScene
 from mambapose_ros.types import Frame, PersonKeypoints
@@ -414,6 +414,16 @@ def test_people_are_lifted_while_somebody_wants_skeletons(listener, weights):
         )
 
 
+def test_nobody_waits_for_a_depth_sensor_for_keypoints_alone(listener, weights):
+    with NodeProcess("pose_node", "/unmeasured", **ANY_AGE, weights=weights, window=WINDOW, depth="sensor") as node:
+        camera = Camera(listener, "/unmeasured")
+        camera.connect()
+        camera.send_image_until(TRUTH.image, lambda: len(camera.results) > 5, "keypoints")
+        assert "lifting without" not in node.output()
+        listener.hear(SkeletonArray, "/unmeasured/skeletons")
+        camera.send_image_until(TRUTH.image, lambda: "lifting without" in node.output(), "that depth is missing")
+
+
 def test_people_are_published_in_space_and_as_markers(camera):
     skeletons = camera.listener.hear(SkeletonArray, "/shared_pose_node/skeletons")
     markers = camera.listener.hear(MarkerArray, "/shared_pose_node/markers")
@@ -459,6 +469,24 @@ def test_flow_is_turned_off_and_on_while_the_node_runs(camera):
     assert set_parameter(camera, "flow", "dis").successful
     camera.send_image_until(TRUTH.image, people_and_flow, "flow again")
     assert {person.id for person in camera.results[-1].people} == ids
+
+
+def test_markers_stay_as_long_as_the_camera_may_be_silent(camera):
+    markers = camera.listener.hear(MarkerArray, "/shared_pose_node/markers")
+    for seconds in (5, 1):
+        assert set_parameter(camera, "timeout", float(seconds)).successful
+        markers.clear()
+        camera.send_image_until(
+            TRUTH.image,
+            lambda seconds=seconds: markers and {marker.lifetime.sec for marker in markers[-1].markers} == {seconds},
+            "markers of that lifetime",
+        )
+    assert set_parameter(camera, "timeout", 0.5).successful  # as the other tests have it
+
+
+@pytest.mark.parametrize(("timeout", "max_rate", "lifetime"), [(1.0, 0.0, 1.0), (3.0, 10.0, 3.0), (1.0, 0.25, 8.0)])
+def test_markers_outlive_the_time_between_two_results(timeout, max_rate, lifetime):
+    assert marker_lifetime_s({"timeout": timeout, "max_rate": max_rate}) == lifetime
 
 
 def test_fewer_images_are_worked_on_when_asked(camera):
