@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import sys
 import time
@@ -28,6 +29,7 @@ def stream_status(
     busy_s: float,
     timeout_s: float,
     max_age_s: float,
+    clock_s: float,
     values: Mapping[str, Any],
 ) -> DiagnosticStatus:
     """The status of a node that turns messages into others.
@@ -46,10 +48,11 @@ def stream_status(
         busy_s: seconds that it has been working on one message so far.
         timeout_s: seconds without a message until it is stale, or with nothing but failures until that is an error.
         max_age_s: seconds that results may be old.
+        clock_s: what the node's clock reads; 0 is simulated time of which nothing came.
         values: more to show.
     """
     summary = statistics.summary()
-    problems = [*cut_off, *problems, *_age_problems(summary, max_age_s)]
+    problems = [*cut_off, *problems, *_age_problems(summary, max_age_s, clock_s)]
     # Results that take less than the window of the statistics show in their age.
     stuck_s = busy_s if busy_s > max(timeout_s, max_age_s, WINDOW_S) else 0.0
     level, message = _level(
@@ -115,8 +118,10 @@ def _level(
     return DiagnosticStatus.OK, "running"
 
 
-def _age_problems(summary: Mapping[str, float], max_age_s: float) -> list[str]:
-    """What is wrong with how old results are."""
+def _age_problems(summary: Mapping[str, float], max_age_s: float, clock_s: float) -> list[str]:
+    """What is wrong with how old results are, or with the clock that tells."""
+    if clock_s == 0.0:
+        return ["use_sim_time is true and no /clock came: does its publisher run, or should use_sim_time be false?"]
     age_s = summary.get("age_p95_ms", 0.0) * 1e-3
     if abs(age_s) <= max_age_s:
         return []
@@ -133,7 +138,9 @@ def gpu_memory_mb() -> dict[str, float]:
     torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_initialized():
         return {}
-    return {
-        "gpu_memory_mb": round(torch.cuda.memory_allocated() / 1e6, 1),
-        "gpu_memory_reserved_mb": round(torch.cuda.memory_reserved() / 1e6, 1),
-    }
+    with contextlib.suppress(RuntimeError):  # a GPU that was lost does not tell
+        return {
+            "gpu_memory_mb": round(torch.cuda.memory_allocated() / 1e6, 1),
+            "gpu_memory_reserved_mb": round(torch.cuda.memory_reserved() / 1e6, 1),
+        }
+    return {}

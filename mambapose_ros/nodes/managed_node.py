@@ -10,7 +10,7 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rcl_interfaces.msg import SetParametersResult
-from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.callback_groups import CallbackGroup, MutuallyExclusiveCallbackGroup
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.publisher import Publisher
@@ -37,8 +37,8 @@ class ManagedNode(LifecycleNode):
     """A managed node whose models are held from configure to cleanup, and subscriptions at most from activate to
     deactivate; /diagnostics tells how it is in every state.
 
-    Changes of parameters and states, which may take long, have one thread of the executor; what comes in has another,
-    if there are two. A subclass overrides the methods of the section "for subclasses".
+    Changes of parameters and states, which may take long, have one thread of the executor; what comes in and /clock
+    have another, if there are two. A subclass overrides the methods of the section "for subclasses".
 
     Args:
         name: of the node.
@@ -157,6 +157,17 @@ class ManagedNode(LifecycleNode):
 
     # --- to be called by subclasses -------------------------------------------------------------------------------
 
+    def create_subscription(
+        self, *arguments: Any, callback_group: CallbackGroup | None = None, **options: Any
+    ) -> Subscription:
+        """As rclpy's Node does, but without a callback group in one of its own.
+
+        So rclpy subscribes /clock, while the node is made or use_sim_time changes. In the node's default group, where
+        parameters are, simulated time would stand still while one of them loads a network.
+        """
+        group = callback_group or MutuallyExclusiveCallbackGroup()
+        return super().create_subscription(*arguments, callback_group=group, **options)
+
     def create_input(
         self, message_type: type, topic: str, callback: Callable[[Any], Any], profile: QoSProfile
     ) -> Subscription:
@@ -258,13 +269,14 @@ class ManagedNode(LifecycleNode):
         with self._state_lock:
             self._unload()
             give_back()
-            self._state = "unconfigured"
+            self._state, self._error = "unconfigured", ""
         return TransitionCallbackReturn.SUCCESS
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """End in good order from any state, unless what is worked on does not end."""
-        self._close_or_log()
-        self._state = "finalized"
+        with self._state_lock:
+            self._close_or_log()
+            self._state = "finalized"
         return TransitionCallbackReturn.SUCCESS
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -287,13 +299,14 @@ class ManagedNode(LifecycleNode):
             self._unload()
 
     def _close_or_log(self) -> bool:
-        """Whether it could be closed."""
+        """Whether it could be closed; then nothing that failed before matters any more."""
         try:
             self.close()
         except StuckError as error:
             self._error = f"cannot end: {error}"
             self.get_logger().error(self._error)
             return False
+        self._error = ""
         return True
 
     def _enter(self, state: str, verb: str, step: Callable[[], None], undo: Callable[[], None]) -> Any:
@@ -362,6 +375,7 @@ class ManagedNode(LifecycleNode):
             busy_s=self.busy_s(),
             timeout_s=self.parameters[self.timeout_parameter],
             max_age_s=self.parameters.get("max_age", math.inf),
+            clock_s=self.get_clock().now().nanoseconds * 1e-9,
             values={**self.parameters, **self.figures(), **gpu_memory_mb()},
         )
 

@@ -12,6 +12,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from mambapose_ros.errors import UserError
+from mambapose_ros.nodes import qos
 
 
 @dataclass(frozen=True)
@@ -126,11 +127,15 @@ def _unknown(node: Node) -> list[str]:
     rclpy keeps them for a later declaration and says nothing, so that a misspelt name has no effect.
     """
     given = getattr(node, "_parameter_overrides", {})  # not public; without it, nobody is warned
-    unknown = [name for name in given if not node.has_parameter(name) and not name.startswith("qos_overrides.")]
+    # Whether the node has the topic of a QoS override is not asked: some inputs open late or never, and a file for all
+    # nodes (/**) rightly names topics of others. A name of another form has no effect on any node of this package.
+    unknown = [name for name in given if not node.has_parameter(name) and not qos.is_override(name)]
     names = [name for name in node.get_parameters_by_prefix("") if "." not in name]
     warnings = []
     for name in unknown:
         close = difflib.get_close_matches(name, names, 1)
         hint = f"did you mean {close[0]}?" if close else f"it has {', '.join(sorted(names))}"
+        if name.startswith(qos.OVERRIDES):
+            hint = f"expected {qos.OVERRIDE_FORM}"
         warnings.append(f"parameter {name} is not one of this node's and has no effect; {hint}")
     return warnings

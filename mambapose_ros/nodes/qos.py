@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,6 +13,7 @@ from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import (
     QoSCompatibility,
+    QoSPolicyKind,
     QoSProfile,
     ReliabilityPolicy,
     qos_check_compatible,
@@ -35,6 +37,24 @@ IMAGE_OUTPUT = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 
 RESULT_OUTPUT = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
 
+_OVERRIDABLE = QoSOverridingOptions(  # rclpy's default ones and durability, for intrinsics that are published once
+    (QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH, QoSPolicyKind.RELIABILITY, QoSPolicyKind.DURABILITY)
+)
+
+OVERRIDES = "qos_overrides."
+"""What names of parameters begin with that change profiles."""
+
+OVERRIDE_FORM = (
+    f"{OVERRIDES}<full topic>.<publisher or subscription>.<history, depth, reliability or durability>, for example "
+    f"{OVERRIDES}/camera/image_raw.subscription.reliability"
+)
+_OVERRIDE = re.compile(r"qos_overrides\./[^.]+\.(publisher|subscription)\.(history|depth|reliability|durability)")
+
+
+def is_override(name: str) -> bool:
+    """Whether a parameter of this name may change the profile of a topic (``OVERRIDE_FORM``)."""
+    return _OVERRIDE.fullmatch(name) is not None
+
 
 def create_subscription(
     node: Node,
@@ -56,7 +76,7 @@ def create_subscription(
             callback,
             _copied(profile),
             callback_group=callback_group,
-            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+            qos_overriding_options=_OVERRIDABLE,
         )
 
 
@@ -66,9 +86,8 @@ def create_publisher(node: Node, message_type: type, topic: str, profile: QoSPro
     Raises:
         UserError: when they have values that are not allowed.
     """
-    options = QoSOverridingOptions.with_default_policies()
     with _explained(topic):
-        return node.create_publisher(message_type, topic, _copied(profile), qos_overriding_options=options)
+        return node.create_publisher(message_type, topic, _copied(profile), qos_overriding_options=_OVERRIDABLE)
 
 
 @contextmanager

@@ -1,11 +1,13 @@
 import math
+import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 
 from mambapose_ros.nodes import diagnostics
-from mambapose_ros.nodes.diagnostics import stream_status
+from mambapose_ros.nodes.diagnostics import gpu_memory_mb, stream_status
 from mambapose_ros.nodes.statistics import StreamStatistics
 
 OK, WARN, ERROR, STALE = (
@@ -31,6 +33,7 @@ def status(statistics: StreamStatistics, **changes) -> tuple[bytes, str]:
         "busy_s": 0.0,
         "timeout_s": 1.0,
         "max_age_s": 1.0,
+        "clock_s": 1.7e9,
         "values": {},
     }
     made = stream_status(statistics=statistics, **{**given, **changes})
@@ -97,6 +100,15 @@ def test_old_results_are_warned_of(fed):
     assert status(fed, max_age_s=3.0) == (OK, "running")
 
 
+def test_a_clock_that_nobody_sets_is_not_taken_for_that_of_another_host(fed):
+    fed.record_result(-1.7e9, {})
+    assert "1700000000.0 s ahead of this node's clock: are the hosts' clocks set?" in status(fed)[1]
+    level, message = status(fed, clock_s=0.0)
+    assert level == WARN
+    assert message.startswith("use_sim_time is true and no /clock came")
+    assert "ahead" not in message
+
+
 def test_who_is_about_to_listen_misses_nothing(forsaken):
     """Somebody has just asked for results, and the inputs are not open yet."""
     assert status(forsaken, listening=False) == (OK, "resting: about to listen")
@@ -106,3 +118,14 @@ def test_a_worker_that_does_not_come_back_is_an_error_also_after_the_inputs_were
     level, message = status(fed, listening=False, busy_s=30.0)
     assert level == ERROR
     assert "working on one image for 30 s" in message
+
+
+def test_a_gpu_that_was_lost_does_not_end_the_reports(monkeypatch):
+    def lost() -> int:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    cuda = SimpleNamespace(is_initialized=lambda: True, memory_allocated=lambda: 2e6, memory_reserved=lambda: 3e6)
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
+    assert gpu_memory_mb() == {"gpu_memory_mb": 2.0, "gpu_memory_reserved_mb": 3.0}
+    cuda.memory_reserved = lost
+    assert gpu_memory_mb() == {}

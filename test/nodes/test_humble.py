@@ -33,7 +33,7 @@ IMPORTED = {
     "rclpy.parameter": {"Parameter"},
     "rclpy.publisher": {"Publisher"},
     "rclpy.qos": {
-        *("DurabilityPolicy", "QoSCompatibility", "QoSProfile", "ReliabilityPolicy"),
+        *("DurabilityPolicy", "QoSCompatibility", "QoSPolicyKind", "QoSProfile", "ReliabilityPolicy"),
         *("qos_check_compatible", "qos_profile_sensor_data"),
     },
     "rclpy.qos_overriding_options": {"QoSOverridingOptions"},

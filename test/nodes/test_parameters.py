@@ -100,3 +100,11 @@ def test_ids_that_could_not_be_part_of_topics_are_refused(value):
     with pytest.raises(ParameterError, match="expected letters, digits and single _, a letter first, for example"):
         spec.check(value)
     assert [spec.check(good) for good in ("", "front_", "robot_2_front_", "a")] == ["", "front_", "robot_2_front_", "a"]
+
+
+@pytest.mark.parametrize("name", ["image.subscription.depth", "/image.subscriber.depth", "/image.subscription.dept"])
+def test_quality_of_service_of_no_topic_is_warned_of(capfd, name):
+    declared("-p", f"qos_overrides.{name}:=2", "-p", "qos_overrides./camera/image.publisher.durability:=volatile")
+    told = capfd.readouterr().err
+    assert f"qos_overrides.{name} is not one of this node's and has no effect; expected qos_overrides.<full" in told
+    assert told.count("has no effect") == 1

@@ -11,12 +11,14 @@ from rclpy.context import Context
 from rclpy.executors import MultiThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rosgraph_msgs.msg import Clock
 from std_msgs.msg import Int32, String
 from std_srvs.srv import SetBool, Trigger
 
 from mambapose_ros.image_encoding import ImageError
 from mambapose_ros.nodes import processing_node, qos
+from mambapose_ros.nodes.conversions import ns_to_stamp
 from mambapose_ros.nodes.parameters import ParameterError, ParameterSpec
 from mambapose_ros.nodes.processing_node import PROCESSING_PARAMETERS, ProcessingNode
 
@@ -42,6 +44,7 @@ class Shouter(ProcessingNode):
         self.working = threading.Event()
         self.may_prepare = threading.Event()
         self.may_prepare.set()
+        self.preparing = threading.Event()
         self.given_back = ""
         self.output = self.create_output(String, "shout", qos.RESULT_OUTPUT)
 
@@ -75,6 +78,7 @@ class Shouter(ProcessingNode):
         self.forgot += 1
 
     def prepare(self, values, parameters):
+        self.preparing.set()
         assert self.may_prepare.wait(20.0)
         if values.get("ending") == "?":
             raise ValueError("shouters do not ask")
@@ -143,6 +147,17 @@ class Setting:
         self.until(future.done, f"an answer of {name}")
         return future.result()
 
+    def begin_to_set(self, name: str, value):
+        """Set a parameter; returns the future of the answer once the node prepares it."""
+        client = self.listener.node.create_client(
+            SetParameters, f"{self.node.get_fully_qualified_name()}/set_parameters"
+        )
+        self.until(client.service_is_ready, "the service of parameters")
+        request = SetParameters.Request(parameters=[Parameter(name, value=value).to_parameter_msg()])
+        future = client.call_async(request)
+        self.until(self.node.preparing.is_set, "the new value prepared")
+        return future
+
 
 @pytest.fixture
 def setting(listener, request, closed_at_the_end):
@@ -193,6 +208,21 @@ def test_what_cannot_subscribe_fails_to_activate_and_leaves_nothing_open(setting
     assert shouter.words.get_subscription_count() == 0
     shouter.node.open_error = None
     assert shouter.node.trigger_activate() == SUCCESS
+
+
+def test_what_failed_before_a_cleanup_or_shutdown_is_told_no_longer(setting):
+    shouter = setting()
+    shouter.node.open_error = RuntimeError("no ears")
+    for _ in range(2):
+        assert shouter.node.trigger_configure() == SUCCESS
+        assert shouter.node.trigger_activate() == FAILURE
+        shouter.until(shouter.tells(DiagnosticStatus.ERROR, "cannot activate: no ears"), "ERROR")
+        assert shouter.node.trigger_cleanup() == SUCCESS
+        shouter.until(shouter.tells(DiagnosticStatus.WARN, "the node is unconfigured: configure and"), "WARN")
+    assert shouter.node.trigger_configure() == SUCCESS
+    assert shouter.node.trigger_activate() == FAILURE
+    assert shouter.node.trigger_shutdown() == SUCCESS
+    shouter.until(shouter.tells(DiagnosticStatus.WARN, "the node is finalized: start it anew"), "WARN")
 
 
 def test_only_the_newest_of_each_sender_waits(setting):
@@ -303,12 +333,7 @@ def test_words_and_diagnostics_go_on_while_a_parameter_changes(setting):
     shouter.start()
     shouter.say_until("hello", lambda: heard, "a shout")
     shouter.node.may_prepare.clear()
-    client = shouter.listener.node.create_client(
-        SetParameters, f"{shouter.node.get_fully_qualified_name()}/set_parameters"
-    )
-    shouter.until(client.service_is_ready, "the service of parameters")
-    request = SetParameters.Request(parameters=[Parameter("ending", value="!").to_parameter_msg()])
-    future = client.call_async(request)
+    future = shouter.begin_to_set("ending", "!")
     heard.clear()
     shouter.statuses.clear()
     shouter.say_until("hello", lambda: len(heard) > 5 and len(shouter.statuses) > 2, "shouts and diagnostics meanwhile")
@@ -318,6 +343,32 @@ def test_words_and_diagnostics_go_on_while_a_parameter_changes(setting):
     shouter.say_until("hello", lambda: "HELLO!" in data(heard), "a shout with the new ending")
     shouter.until(future.done, "an answer")
     assert future.result().results[0].successful
+
+
+def test_simulated_time_goes_on_while_a_parameter_changes(setting):
+    shouter = setting(use_sim_time=True)
+    clock = shouter.listener.node.create_publisher(Clock, "/clock", 10)
+
+    def runs_to(seconds: int):
+        def publish_and_check():
+            clock.publish(Clock(clock=ns_to_stamp(seconds * 10**9)))
+            return shouter.node.get_clock().now().nanoseconds == seconds * 10**9
+
+        return publish_and_check
+
+    shouter.listen()
+    shouter.start()
+    shouter.say_until("hello", shouter.tells(DiagnosticStatus.WARN, "no /clock came: does"), "no clock")
+    shouter.until(runs_to(5), "simulated time")
+    shouter.say_until("hello", shouter.tells(DiagnosticStatus.OK, "running"), "OK with a clock")
+    shouter.node.may_prepare.clear()
+    future = shouter.begin_to_set("ending", "!")
+    try:
+        shouter.listener.spin_until(runs_to(6), "simulated time meanwhile", 10.0)
+        assert not future.done()
+    finally:
+        shouter.node.may_prepare.set()
+    shouter.until(future.done, "an answer")
 
 
 def test_what_was_prepared_and_never_used_is_given_back_too(setting):
@@ -394,6 +445,17 @@ def test_quality_of_service_is_overridden_by_parameters(setting, request):
         assert shouter.node.trigger_deactivate() == SUCCESS
         assert shouter.node.trigger_cleanup() == SUCCESS
     assert qos.RESULT_OUTPUT.reliability == ReliabilityPolicy.RELIABLE
+
+
+def test_what_was_published_before_it_listens_is_heard_with_another_durability(setting, request):
+    prefix = f"qos_overrides./shouter_{abs(hash(request.node.name)) % 10**8}/word.subscription"
+    shouter = setting(**{f"{prefix}.durability": "transient_local", f"{prefix}.reliability": "reliable"})
+    heard = shouter.listen()
+    kept = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL, reliability=ReliabilityPolicy.RELIABLE)
+    shouter.listener.node.create_publisher(String, shouter.words.topic_name, kept).publish(String(data="hello"))
+    assert shouter.node.trigger_configure() == SUCCESS
+    assert shouter.node.trigger_activate() == SUCCESS
+    shouter.until(lambda: data(heard) == ["HELLO"], "a shout")
 
 
 def test_quality_of_service_that_does_not_exist_is_a_failure_to_activate(setting, request):
