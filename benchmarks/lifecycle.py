@@ -2,7 +2,8 @@
 
     python benchmarks/lifecycle.py --rounds 20 --json lifecycle.json
 
-Levels are resident MB when active and after cleanup; the baseline is the first round of the same run.
+Levels are resident MB when active and after cleanup; the baseline is the first round of the same run. Exit status 1:
+the last round's are more than 5 % above it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import argparse
 import json
 import os
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from mambapose_ros.nodes.localhost import stay_on_this_machine
 
 NAMESPACE = "/lifecycle"
 WAIT_S = 180.0
+MOST_GROWTH = 0.05
 
 
 class Rounds:
@@ -28,8 +31,9 @@ class Rounds:
 
     def __init__(self, weights: str, window: int) -> None:
         import rclpy
-        from mambapose_ros.msg import PersonKeypointsArray
+        from mambapose_ros.msg import PersonKeypointsArray, SkeletonArray
         from sensor_msgs.msg import Image
+        from visualization_msgs.msg import MarkerArray
 
         from mambapose_ros.nodes import qos
         from mambapose_ros.synthetic import SyntheticScene
@@ -42,8 +46,14 @@ class Rounds:
         rclpy.init()
         self._rclpy, self._node = rclpy, rclpy.create_node("rounds")
         self._images = self._node.create_publisher(Image, f"{NAMESPACE}/image", qos.IMAGE_OUTPUT)
-        self._results: list = []
-        self._node.create_subscription(PersonKeypointsArray, f"{NAMESPACE}/keypoints", self._results.append, 10)
+        # Whoever is not listened to does not lift.
+        outputs = {
+            "keypoints": PersonKeypointsArray,
+            **({"skeletons": SkeletonArray, "markers": MarkerArray} if weights else {}),
+        }
+        self._heard: dict[str, list] = {name: [] for name in outputs}
+        for name, kind in outputs.items():
+            self._node.create_subscription(kind, f"{NAMESPACE}/{name}", self._heard[name].append, 10)
         self._picture = SyntheticScene(motion="idle", people=1, seed=0, width=640, height=480, fps=30.0).render(0).image
 
     def round(self, results: int) -> dict[str, float]:
@@ -52,8 +62,9 @@ class Rounds:
 
         for transition in (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE):
             self._change_state(transition)
-        self._results.clear()
-        self._show_until(lambda: len(self._results) >= results)
+        for heard in self._heard.values():
+            heard.clear()
+        self._show_until(lambda: all(len(heard) >= results for heard in self._heard.values()))
         active = self._resident_mb()
         for transition in (Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_CLEANUP):
             self._change_state(transition)
@@ -98,7 +109,7 @@ class Rounds:
                 raise SystemExit(f"no results within {WAIT_S:.0f} s")
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--results", type=int, default=30, help="of each round")
@@ -118,11 +129,13 @@ def main() -> None:
             print(f"round {index + 1:2}: {shown}", flush=True)
     finally:
         rounds.close()
-    for name, first in levels[0].items():
-        print(f"{name}: last round {100.0 * (levels[-1][name] / first - 1.0):+.1f} % against the first")
+    growth = {name: levels[-1][name] / first - 1.0 for name, first in levels[0].items()}
+    for name, share in growth.items():
+        print(f"{name}: last round {100.0 * share:+.1f} % against the first")
     if arguments.json:
         Path(arguments.json).write_text(json.dumps({"rounds": levels}, indent=2))
+    return int(max(growth.values()) > MOST_GROWTH)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -150,6 +150,11 @@ def start(context: LaunchContext) -> list[Action]:
         asked.discard("flow")
     if given["depth"] in ("off", "sensor"):
         asked.discard("depth")
+    if not asked:
+        raise UserError(
+            f"start: nothing is left of {given['start']} with flow:={given['flow'] or '(as files say)'} and "
+            f"depth:={given['depth']}; depth_node starts with depth:=NETWORK"
+        )
     makers = {
         "keypoints": keypoint_node,
         "flow": flow_node,

@@ -102,7 +102,8 @@ def start(context: LaunchContext) -> list[Action]:
     if given["localhost"] == "true":
         stay_on_this_machine(context.environment)
     nodes = [pose_node(given, camera) for camera in cameras]
-    doubtful = [LogInfo(msg=doubt) for doubt in doubts(context.argv, given, CONFIG / "mambapose.yaml")]
+    told = [*doubts(context.argv, given, CONFIG / "mambapose.yaml"), *depth_doubts(given)]
+    doubtful = [LogInfo(msg=doubt) for doubt in told]
     # RViz first: where it is missing, nothing has been started that would stay.
     return [*doubtful, *([rviz(given, cameras)] if given["rviz"] == "true" else []), *nodes]
 
@@ -127,6 +128,13 @@ def pose_node(given: dict[str, str], camera: CameraArguments) -> Node:
             ("depth", camera.depth),
         ],
     )
+
+
+def depth_doubts(given: dict[str, str]) -> list[str]:
+    """A warning where nothing that is given has depth used."""
+    if given["depth_topic"] == "depth" or given["preset"] == "rgbd" or given["params_file"]:
+        return []
+    return [f"depth_topic {given['depth_topic']} needs a parameter depth: sensor; preset:=rgbd has it"]
 
 
 def preset(given: dict[str, str]) -> list[str]:

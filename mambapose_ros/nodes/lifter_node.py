@@ -174,11 +174,13 @@ class LifterNode(ProcessingNode):
             elif not wanted:
                 while camera.subscriptions:
                     self.destroy_input(camera.subscriptions.pop())
+                camera.inputs = None
 
     def inputs_closed(self) -> None:
-        """Of all cameras."""
+        """Of all cameras; what waited for something is not kept."""
         for camera in self._cameras:
             camera.subscriptions.clear()
+            camera.inputs = None
 
     def _open(self, camera: _Camera) -> None:
         depth, prefix = self.parameters["depth"], camera.prefix
@@ -230,8 +232,8 @@ class LifterNode(ProcessingNode):
 
     def _poll(self) -> None:
         for camera in self._cameras:
-            if self.active and camera.inputs is not None:
-                camera.inputs.poll()
+            if self.active and (inputs := camera.inputs) is not None:
+                inputs.poll()
 
     # --- work -----------------------------------------------------------------------------------------------------
 
@@ -318,10 +320,9 @@ class LifterNode(ProcessingNode):
                 problems.append(f"{camera.prefix}camera_info: intrinsics assumed: {camera.intrinsics.problem}")
             problems += [f"{camera.prefix}{problem}" for problem in camera.output.problems()]
             problems += self._silence_of(camera)
-            if camera.inputs is not None:
+            if (inputs := camera.inputs) is not None:
                 problems += [
-                    f"{camera.prefix}{problem}"
-                    for problem in _join_problems(camera.inputs.join, self.parameters["depth"])
+                    f"{camera.prefix}{problem}" for problem in _join_problems(inputs.join, self.parameters["depth"])
                 ]
         return problems
 
@@ -337,8 +338,8 @@ class LifterNode(ProcessingNode):
         figures: dict[str, Any] = {"running_on": self._device.name}
         for camera in self._cameras:
             figures.update({f"{camera.prefix}{name}": value for name, value in camera.output.figures().items()})
-            if camera.inputs is not None:
-                join = camera.inputs.join
+            if (inputs := camera.inputs) is not None:
+                join = inputs.join
                 figures.update({f"{camera.prefix}{name} missing": count for name, count in join.missing.items()})
                 figures.update({f"{camera.prefix}{name} late": count for name, count in join.late.items()})
         if self._cameras[0].lifter is not None:

@@ -157,8 +157,12 @@ class PoseNode(ImageNode):
         super().open_inputs()
 
     def inputs_closed(self) -> None:
-        """Also the depth sensor's."""
+        """Also the depth sensor's; images that waited for something are not kept."""
         self._depth_subscription = None
+        self._depth_input = DepthInput(self.parameters["depth_timeout"])
+        self._aligned_depth.reset()
+        if self._external_input is not None:
+            self._external_input = ExternalKeypointsInput(self._put_external)
 
     def put_image(self, message: Image | CompressedImage) -> None:
         """Work on the image, or keep it until its keypoints come."""

@@ -272,12 +272,19 @@ def test_a_misspelt_argument_is_doubted(observer, tmp_path, file, node, more):
         assert "argument imge_topic is none of this launch file; did you mean image_topic?" in launch.output()
 
 
+def test_a_depth_topic_that_nobody_uses_is_doubted(observer, tmp_path):
+    with Launch(tmp_path / "log", "mambapose.launch.py", "depth_topic:=/camera/depth") as launch:
+        observer.parameters("/pose_node", ["autostart"], launch)
+        assert "depth_topic /camera/depth needs a parameter depth: sensor" in launch.output()
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
         (["start:=keypoints,skeletons"], "start: expected some of keypoints,flow,depth,lifter,markers"),
         (["start:=,"], "start: expected some of"),
         (["flow:=horn"], "Valid options are: ['', "),
+        (["start:=depth"], "start: nothing is left of depth"),
         (["depth_topic:=/camera/depth"], "depth_topic: /camera/depth is used with depth:=sensor alone, got off"),
         (["depth:=guess"], "Valid options are: ['off', "),
         (["params_file:=/nowhere.yaml"], "params_file: expected a YAML file"),

@@ -831,13 +831,15 @@ def test_memory_returns_after_rounds_of_configuring_and_cleaning_up(listener, we
     """Few rounds; benchmarks/lifecycle.py does twenty."""
     with NodeProcess("pose_node", "/rounds", autostart=False, **ANY_AGE, weights=weights, window=WINDOW) as node:
         camera = Camera(listener, "/rounds")
+        skeletons = listener.hear(SkeletonArray, "/rounds/skeletons")  # whoever is not listened to does not lift
+        listener.hear(MarkerArray, "/rounds/markers")
         levels = []
         for _ in range(4):
             for transition in (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE):
                 assert change_state(camera, transition)
             camera.connect()
-            camera.results.clear()
-            camera.send_image_until(TRUTH.image, lambda: len(camera.results) > 5, "results")
+            skeletons.clear()
+            camera.send_image_until(TRUTH.image, lambda: len(skeletons) > 5, "results")
             for transition in (Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_CLEANUP):
                 assert change_state(camera, transition)
             levels.append(resident_mb(node))

@@ -5,12 +5,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tiny_lifter import WINDOW, save_tiny_lifter
+
 SOAK = Path(__file__).resolve().parents[2] / "benchmarks" / "soak.py"
 
 
 def test_every_loop_of_a_recording_is_noticed_and_no_id_comes_again(tmp_path):
-    report = tmp_path / "soak.json"
-    arguments = ["--seconds", "8", "--loop", "1", "--fps", "5", "--weights", "", "--json", str(report)]
+    report, weights = tmp_path / "soak.json", save_tiny_lifter(tmp_path / "tiny.safetensors")
+    arguments = ["--seconds", "8", "--loop", "1", "--fps", "5", "--json", str(report)]
+    arguments += ["--weights", str(weights), "--window", str(WINDOW)]
+    arguments += ["--most-growth", "0.5"]  # so early, caches still fill
     done = subprocess.run([sys.executable, str(SOAK), *arguments], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     figures = json.loads(report.read_text())
@@ -20,3 +24,5 @@ def test_every_loop_of_a_recording_is_noticed_and_no_id_comes_again(tmp_path):
     assert len(set(names)) == len(names)
     assert figures["results"] >= 0.9 * figures["images"]
     assert not figures["crashed"]
+    assert all(figures["skeletons"])
+    assert all(figures["markers"])
