@@ -79,7 +79,9 @@ class SkeletonOutput:
         self._waiting: ThreadPoolExecutor | None = None
         self._placed: dict[str, str] = {}
         self._skeletons_output = node.create_output(SkeletonArray, f"{prefix}skeletons", qos.RESULT_OUTPUT)
-        self._tf_type = tf_message_type() if node.parameters["publish_tf"] else None
+        # Without weights there is nobody in space, and whoever listens to TF does not keep the node at work.
+        has_frames = node.parameters["publish_tf"] and node.parameters["weights"]
+        self._tf_type = tf_message_type() if has_frames else None
         self._tf_output = node.create_output(self._tf_type, "/tf", QoSProfile(depth=100)) if self._tf_type else None
 
     def load(self, transforms: TransformListener | None) -> None:
@@ -104,9 +106,9 @@ class SkeletonOutput:
         return any(output is not None and self._node.is_heard(output) for output in outputs)
 
     def forget_transforms(self) -> None:
-        """Time ran backwards: what TF said lies ahead."""
+        """Stamps ran backwards: what TF said lies ahead, unless it was one camera's jitter."""
         if self._listener is not None:
-            self._listener.clear()
+            self._listener.stamps_ran_backwards()
 
     def publish(self, lifted: LiftedFrame | None) -> None:
         """Tell of the people of one image; None = they were not lifted."""

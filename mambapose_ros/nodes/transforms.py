@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
@@ -15,9 +16,17 @@ from rclpy.time import Time
 
 from mambapose_ros.body_frames import body_rotation, joint_rotations, quaternion, rotation_of
 from mambapose_ros.errors import UserError
-from mambapose_ros.nodes.conversions import frame_header
+from mambapose_ros.nodes.conversions import frame_header, stamp_to_ns
 from mambapose_ros.skeleton import JOINT_NAMES
 from mambapose_ros.types import LiftedFrame, Skeleton3D
+
+BODY_FRAME = "body_"
+"""What the frame of somebody begins with (REP-155); the id follows."""
+
+# Not whatever begins so: a robot may well have a body_link. Ids end as the tracker makes them.
+_FRAME_OF_SOMEBODY = re.compile(rf"{BODY_FRAME}\w*p[0-9]+(_({'|'.join(JOINT_NAMES)}))?")
+
+_JITTER_NS = 1_000_000_000  # stamps of one frame in TF that lie further back are of a time that was set back
 
 
 class TransformError(Exception):
@@ -55,10 +64,10 @@ def body_transforms(lifted: LiftedFrame, with_joints: bool) -> list[TransformSta
 
 
 def _frames(person: Skeleton3D, with_joints: bool) -> Iterable[tuple[str, np.ndarray, np.ndarray]]:
-    yield f"body_{person.id}", body_rotation(person.joints), person.joints[0]
+    yield f"{BODY_FRAME}{person.id}", body_rotation(person.joints), person.joints[0]
     if with_joints:
         rotations = joint_rotations(person.joints)
-        names = (f"body_{person.id}_{joint}" for joint in JOINT_NAMES)
+        names = (f"{BODY_FRAME}{person.id}_{joint}" for joint in JOINT_NAMES)
         yield from zip(names, rotations, person.joints, strict=True)
 
 
@@ -92,7 +101,7 @@ def _moved(person: Skeleton3D, R: np.ndarray, t: np.ndarray) -> Skeleton3D:
 
 
 class TransformListener:
-    """What the TF tree says, by tf2_ros.
+    """What the TF tree says, by tf2_ros; of people's frames it hears nothing.
 
     Args:
         node: to subscribe with; an executor has to spin it.
@@ -110,10 +119,11 @@ class TransformListener:
                 "leave target_frame empty"
             ) from error
         self._buffer: Any = tf2_ros.Buffer()
-        self._listener: Any = tf2_ros.TransformListener(self._buffer, node)
+        self._heard = _Heard(self._buffer)
+        self._listener: Any = tf2_ros.TransformListener(self._heard, node)
         # Also while no image is worked on: what lies ahead would keep what comes out of the buffer.
         backwards = JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=False)
-        self._jumps = node.get_clock().create_jump_callback(backwards, post_callback=lambda jump: self.clear())
+        self._jumps = node.get_clock().create_jump_callback(backwards, post_callback=lambda jump: self._heard.clear())
 
     def lookup(self, target: str, source: str, stamp_ns: int, timeout_s: float) -> Transform:
         """The transform of ``source`` in ``target`` at that time, waited for; not for the executor's thread.
@@ -127,11 +137,48 @@ class TransformListener:
         except Exception as error:  # tf2's exceptions, whose base class moved between distributions
             raise TransformError(f"no transform from {source} to {target} at the image's stamp: {error}") from error
 
-    def clear(self) -> None:
-        """Forget what was heard of frames that move; what comes may be older."""
-        self._buffer.clear()
+    def stamps_ran_backwards(self) -> None:
+        """Those of images did: what was heard of frames that move is forgotten, as soon as TF runs backwards too."""
+        self._heard.doubted = True
 
     def close(self) -> None:
         """Stop listening."""
         self._jumps.unregister()
         self._listener.unregister()
+
+
+class _Heard:
+    """The buffer, as tf2's listener sees it: all of its versions hand it each transform by these two methods.
+
+    People's frames are kept out. tf2 never removes one, and who comes gets a new one: it would grow for ever.
+
+    Attributes:
+        doubted: whether time may have been set back. Then what is in the buffer lies ahead, and tf2 refuses what is
+            ten seconds older. One camera's jitter is not enough, as other cameras' skeletons would miss their
+            transforms: TF has to go back as well.
+    """
+
+    def __init__(self, buffer: Any) -> None:
+        self.doubted = False
+        self._buffer = buffer
+        self._newest_ns: dict[str, int] = {}  # of each frame that moves
+
+    def set_transform(self, transform: TransformStamped, authority: str) -> None:
+        """One of a frame that moves."""
+        name, stamp_ns = transform.child_frame_id, stamp_to_ns(transform.header.stamp)
+        if _FRAME_OF_SOMEBODY.fullmatch(name):
+            return
+        if self.doubted and self._newest_ns.get(name, stamp_ns) - stamp_ns > _JITTER_NS:
+            self.clear()
+        self._newest_ns[name] = max(stamp_ns, self._newest_ns.get(name, stamp_ns))
+        self._buffer.set_transform(transform, authority)
+
+    def set_transform_static(self, transform: TransformStamped, authority: str) -> None:
+        """One of a frame that does not."""
+        self._buffer.set_transform_static(transform, authority)
+
+    def clear(self) -> None:
+        """Forget what was heard of frames that move; what comes may be older."""
+        self.doubted = False
+        self._newest_ns.clear()
+        self._buffer.clear()

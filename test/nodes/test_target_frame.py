@@ -13,6 +13,7 @@ from std_msgs.msg import Header
 from tiny_lifter import WINDOW, save_tiny_lifter
 
 from mambapose_ros.nodes.conversions import keypoints_to_msg, ns_to_stamp, stamp_to_ns
+from mambapose_ros.nodes.transforms import TransformError, TransformListener
 from mambapose_ros.synthetic import SyntheticScene
 from mambapose_ros.types import Frame, PersonKeypoints
 
@@ -67,6 +68,64 @@ class Robot:
     def _seen(self, name: str) -> PersonKeypointsArray:
         frame = Frame(self.stamp_ns, f"optical_{name}", TRUTH.image, TRUTH.camera)
         return keypoints_to_msg(frame, [PersonKeypoints(TRUTH.keypoints[0], np.full(17, 0.9))])
+
+
+class Tree:
+    """TF that is told and heard by one node; ``base_link`` is under way, with a camera on it."""
+
+    def __init__(self, listener) -> None:
+        self.transforms, self._listener = TransformListener(listener.node), listener
+        self._tf = listener.node.create_publisher(TFMessage, "/tf", 100)
+        static = listener.node.create_publisher(TFMessage, "/tf_static", LATCHED)
+        static.publish(TFMessage(transforms=[self._still("base_link", "optical", 0.0)]))
+
+    @staticmethod
+    def _still(parent: str, child: str, seconds: float) -> TransformStamped:
+        return transform_of(parent, child, round(seconds * 1e9), Transform(rotation=Quaternion(w=1.0)))
+
+    def tell(self, seconds: float, *more: str) -> None:
+        """Of these frames in the camera's, and then of ``base_link``."""
+        frames = [self._still("optical", name, seconds) for name in more]
+        self._tf.publish(TFMessage(transforms=[*frames, self._still("map", "base_link", seconds)]))
+
+    def knows(self, seconds: float, frame: str = "optical") -> bool:
+        """Whether a frame's place in the map is known at that time."""
+        try:
+            self.transforms.lookup("map", frame, round(seconds * 1e9), 0.0)
+        except TransformError:
+            return False
+        return True
+
+    def await_knowledge(self, seconds: float) -> None:
+        self._listener.spin_until(lambda: self.knows(seconds), f"where the camera is at {seconds} s")
+
+
+@pytest.fixture
+def tree(listener, closed_at_the_end):
+    made = Tree(listener)
+    closed_at_the_end.append(made.transforms)
+    listener.spin_until(lambda: made._tf.get_subscription_count(), "somebody hears TF")
+    return made
+
+
+def test_people_are_kept_out_of_the_buffer_which_would_never_be_rid_of_them(tree):
+    tree.tell(100.0, "body_p1", "body_p1_left_knee", "body_front_p2", "body_link")
+    tree.await_knowledge(100.0)
+    known = [name for name in ("body_p1", "body_p1_left_knee", "body_front_p2") if tree.knows(100.0, name)]
+    assert not known
+    assert tree.knows(100.0, "body_link")
+
+
+def test_what_was_heard_outlives_jitter_but_not_that_time_is_set_back(tree):
+    tree.tell(100.0)
+    tree.await_knowledge(100.0)
+    tree.transforms.stamps_ran_backwards()  # a camera's, by a millisecond
+    tree.tell(100.1)
+    tree.await_knowledge(100.1)
+    assert tree.knows(100.0)
+    tree.tell(40.0)  # a recording that begins anew; tf2 would refuse it
+    tree.await_knowledge(40.0)
+    assert not tree.knows(100.0)
 
 
 def transform_of(parent: str, child: str, stamp_ns: int, transform: Transform) -> TransformStamped:

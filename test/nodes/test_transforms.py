@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import rclpy
-from geometry_msgs.msg import Quaternion, Transform, Vector3
+from geometry_msgs.msg import Quaternion, Transform, TransformStamped, Vector3
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -12,14 +12,18 @@ from rclpy.clock import ClockType
 from rclpy.parameter import Parameter
 from rclpy.time import Time
 from scipy.spatial.transform import Rotation
+from std_msgs.msg import Header
 
 from mambapose_ros.errors import UserError
 from mambapose_ros.geometry import Camera
-from mambapose_ros.nodes.conversions import stamp_to_ns
+from mambapose_ros.nodes import skeleton_output
+from mambapose_ros.nodes.conversions import ns_to_stamp, stamp_to_ns
+from mambapose_ros.nodes.skeleton_output import SkeletonOutput
 from mambapose_ros.nodes.transforms import TransformListener, body_transforms, in_frame
+from mambapose_ros.perception.tracker import Tracker
 from mambapose_ros.skeleton import JOINT_INDEX, JOINT_NAMES
 from mambapose_ros.synthetic import SyntheticScene
-from mambapose_ros.types import LiftedFrame, Skeleton3D
+from mambapose_ros.types import LiftedFrame, PersonKeypoints, Skeleton3D
 
 CAMERA = Camera.from_fov(64, 48)
 JOINTS = SyntheticScene(motion="wave", people=1, seed=0, width=64, height=48, fps=30.0).render(0).joints[0]
@@ -114,23 +118,125 @@ def set_time(node, seconds: int) -> None:
     node.get_clock().set_ros_time_override(Time(seconds=seconds, clock_type=ClockType.ROS_TIME))
 
 
-def test_when_simulated_time_runs_back_transforms_of_the_future_are_forgotten(monkeypatch):
-    """Also while no image is worked on: tf2 keeps out what is older than the newest by ten seconds."""
-    cleared = []
-    buffer = SimpleNamespace(clear=lambda: cleared.append(True))
-    listener = SimpleNamespace(unregister=lambda: None)
-    stand_in = SimpleNamespace(Buffer=lambda: buffer, TransformListener=lambda buffer, node: listener)
+class StandIn:
+    """For tf2_ros: writes down what is done to the buffer."""
+
+    def __init__(self) -> None:
+        self.cleared, self.moving, self.static = 0, [], []
+        self.Buffer = lambda: SimpleNamespace(
+            clear=self._clear,
+            set_transform=lambda transform, authority: self.moving.append(transform.child_frame_id),
+            set_transform_static=lambda transform, authority: self.static.append(transform.child_frame_id),
+        )
+
+    def _clear(self) -> None:
+        self.cleared += 1
+
+    def TransformListener(self, buffer, node):
+        self.buffer = buffer
+        return SimpleNamespace(unregister=lambda: None)
+
+    def hear(self, name: str, seconds: float) -> None:
+        """What tf2's listener does, from Humble on, with each transform of a message."""
+        header = Header(stamp=ns_to_stamp(round(seconds * 1e9)), frame_id="map")
+        self.buffer.set_transform(TransformStamped(header=header, child_frame_id=name), "default_authority")
+
+
+@pytest.fixture
+def tf2(monkeypatch):
+    stand_in = StandIn()
     monkeypatch.setitem(sys.modules, "tf2_ros", stand_in)
+    return stand_in
+
+
+@pytest.fixture
+def transforms(tf2, listener):
+    made = TransformListener(listener.node)
+    yield made
+    made.close()
+
+
+def test_when_simulated_time_runs_back_transforms_of_the_future_are_forgotten(tf2):
+    """Also while no image is worked on: tf2 keeps out what is older than the newest by ten seconds."""
     node = rclpy.create_node("looping", parameter_overrides=[Parameter("use_sim_time", value=True)])
     try:
         transforms = TransformListener(node)
         for seconds in (50, 60):
             set_time(node, seconds)
-        assert not cleared
+        assert not tf2.cleared
         set_time(node, 5)
-        assert cleared == [True]
+        assert tf2.cleared == 1
         transforms.close()
         set_time(node, 1)
-        assert cleared == [True]
+        assert tf2.cleared == 1
     finally:
         node.destroy_node()
+
+
+@pytest.mark.parametrize("prefix", ["", "front_", "robot2_arm_right_"])
+def test_of_people_nothing_is_heard_since_tf2_never_removes_a_frame(tf2, transforms, prefix):
+    (seen,) = Tracker(id_prefix=prefix)(1, [PersonKeypoints(np.zeros((17, 2)), np.ones(17))], None)
+    for transform in body_transforms(lifted(person(seen.id)), with_joints=True):
+        tf2.hear(transform.child_frame_id, 1.0)
+    assert not tf2.moving
+    robots = ["body_link", "body_imu", "body_p", "bodyp1", "body_p1_camera"]
+    for name in robots:
+        tf2.hear(name, 1.0)
+    assert tf2.moving == robots
+    tf2.buffer.set_transform_static(TransformStamped(child_frame_id="optical"), "default_authority")
+    assert tf2.static == ["optical"]
+
+
+def output_by(transforms: TransformListener) -> SkeletonOutput:
+    parameters = {"publish_tf": False, "target_frame": "map"}
+    node = SimpleNamespace(parameters=parameters, create_output=lambda *given: None, heard_by_itself=set())
+    output = SkeletonOutput(node)
+    output.load(transforms)
+    return output
+
+
+def test_one_cameras_jitter_does_not_cost_the_others_their_transforms(tf2, transforms):
+    camera = output_by(transforms)
+    tf2.hear("base_link", 100.0)
+    camera.forget_transforms()  # a stamp 1 ms back
+    for seconds in (100.1, 100.099, 99.9, 100.2):
+        tf2.hear("base_link", seconds)
+    tf2.hear("arm", 50.0)  # somebody else's clock
+    tf2.hear("arm", 50.1)
+    assert not tf2.cleared
+    camera.unload()
+
+
+@pytest.mark.parametrize("tf_first", [False, True])
+def test_when_time_was_set_back_transforms_of_the_future_are_forgotten_once(tf2, transforms, tf_first):
+    cameras = [output_by(transforms) for _ in range(2)]
+    tf2.hear("base_link", 100.0)
+    if tf_first:
+        tf2.hear("base_link", 39.9)
+        assert not tf2.cleared  # it may be another clock's, that nobody minds
+    for camera in cameras:
+        camera.forget_transforms()
+        tf2.hear("base_link", 40.0)
+    for seconds in (40.1, 40.2):
+        tf2.hear("base_link", seconds)
+    assert tf2.cleared == 1
+    assert len(tf2.moving) == 5 + tf_first
+    for camera in cameras:
+        camera.unload()
+
+
+def test_once_forgotten_another_clock_in_tf_costs_nothing_more(tf2, transforms):
+    tf2.hear("base_link", 100.0)
+    transforms.stamps_ran_backwards()
+    for name, seconds in [("base_link", 40.0), ("arm", 40.0), ("arm", 20.0)]:
+        tf2.hear(name, seconds)
+    assert tf2.cleared == 1
+
+
+@pytest.mark.parametrize(("weights", "publish_tf", "topics"), [("x", True, 2), ("", True, 1), ("x", False, 1)])
+def test_without_weights_or_unasked_there_is_no_tf_for_others_to_listen_to(monkeypatch, weights, publish_tf, topics):
+    monkeypatch.setattr(skeleton_output, "tf_message_type", lambda: TransformStamped)
+    made = []
+    parameters = {"publish_tf": publish_tf, "weights": weights, "target_frame": ""}
+    SkeletonOutput(SimpleNamespace(parameters=parameters, create_output=lambda *given: made.append(given)))
+    assert len(made) == topics
