@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from array import array
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,8 @@ class ResultWriter:
     (N, 17, 3) metres per second and ``deviation`` (N, 17), metres, the standard deviation of each joint's place
     relative to the pelvis along one axis, NaN where unknown.
 
+    Rows are kept until ``close``, about a kilobyte each.
+
     Raises:
         OSError: when the folder or a file cannot be written.
     """
@@ -67,20 +70,23 @@ class ResultWriter:
             raise OSError(f"cannot make the folder {folder}: {error.strerror}; choose another output") from error
         self._folder = folder
         self._video = VideoWriter(folder / "annotated.mp4", rate)
-        self._rows: dict[tuple[int, str], dict[str, Any]] = {}
+        self._rows: list[np.ndarray] = []  # of a frame each, _ROW: as Python objects they take three times the memory
+        self._rows_at: dict[int, np.ndarray] = {}  # the same arrays by stamp; a lifter that looks ahead fills them late
         self._frames = 0
-        self._stage_ms: dict[str, list[float]] = {}
+        self._stage_ms: dict[str, array[float]] = {}
         self._assumed_camera = False
 
     def add(self, result: FrameResult) -> None:
         """Append one frame's people; those who are lost were not in it."""
-        for person in result.keypoints:
-            if person.state != "lost":
-                self._rows[result.frame.stamp_ns, person.id] = self._row(result, person)
+        people = [person for person in result.keypoints if person.state != "lost"]
+        if people:
+            rows = _packed(self._frames, result.frame.stamp_ns, people)
+            self._rows.append(rows)
+            self._rows_at[result.frame.stamp_ns] = rows
         if result.lifted is not None:
             self.add_lifted(result.lifted)
         for stage, ms in result.stage_ms.items():
-            self._stage_ms.setdefault(stage, []).append(ms)
+            self._stage_ms.setdefault(stage, array("d")).append(ms)
         self._assumed_camera = result.frame.camera.assumed
         self._video.write(draw_keypoints(result.frame.image, result.keypoints))
         self._frames += 1
@@ -90,46 +96,47 @@ class ResultWriter:
 
         Those of a frame that was not added are left out: an interrupt comes also between lifting and adding.
         """
+        rows = self._rows_at.get(lifted.stamp_ns)
+        if rows is None:
+            return
         for skeleton in lifted.skeletons:
-            row = self._rows.get((lifted.stamp_ns, skeleton.id))
-            if row is not None and skeleton.state != "lost":
-                row.update(_lifted_columns(skeleton))
+            if skeleton.state != "lost":
+                whose = rows["id"] == skeleton.id
+                for name, value in _lifted_columns(skeleton).items():
+                    rows[name][whose] = value
 
     def close(self, **summary: Any) -> dict[str, Any]:
         """Write the files; returns what summary.json holds: ``summary`` and the figures of the run."""
         self._video.close()
-        rows = {name: [row[name] for row in self._rows.values()] for name in _COLUMNS}
-        arrays = {
-            name: np.array(rows[name], dtype=dtype).reshape(len(self._rows), *shape)
-            for name, (dtype, shape) in _COLUMNS.items()
-        }
-        np.savez_compressed(self._folder / "skeletons.npz", joint_names=np.array(JOINT_NAMES), **arrays)
+        rows = np.concatenate([np.empty(0, _ROW), *self._rows])
+        columns = {name: rows[name] for name in _COLUMNS}
+        columns["id"] = rows["id"].astype(np.str_)
+        np.savez_compressed(self._folder / "skeletons.npz", joint_names=np.array(JOINT_NAMES), **columns)
         content = {
             **summary,
             "frames": self._frames,
-            "rows": len(self._rows),
+            "rows": len(rows),
             "people": len(set(rows["id"])),
-            "frames_with_people": len(set(rows["frame"])),
-            "rows_with_joints": int(np.isfinite(arrays["joints"]).all(axis=(1, 2)).sum()),
+            "frames_with_people": len(self._rows),
+            "rows_with_joints": int(np.isfinite(rows["joints"]).all(axis=(1, 2)).sum()),
             "stage_ms_median": {stage: round(float(np.median(ms)), 2) for stage, ms in self._stage_ms.items()},
             "intrinsics_assumed": self._assumed_camera,
-            "scale_sources": sorted({row["scale_source"] for row in self._rows.values()}),
+            "scale_sources": sorted(set(rows["scale_source"])),
         }
         (self._folder / "summary.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         return content
 
-    def _row(self, result: FrameResult, person: PersonKeypoints) -> dict[str, Any]:
-        return {
-            "frame": self._frames,
-            "stamp_ns": result.frame.stamp_ns,
-            "id": person.id,
-            "joints": np.full((NUM_JOINTS, 3), np.nan),
-            "confidence": person.confidence,
-            "keypoints": np.column_stack([person.xy, person.confidence]),
-            "velocity": np.full((NUM_JOINTS, 3), np.nan),
-            "deviation": np.full(NUM_JOINTS, np.nan),
-            "scale_source": "none",
-        }
+
+def _packed(frame: int, stamp_ns: int, people: list[PersonKeypoints]) -> np.ndarray:
+    """The rows (P,) of a frame whose people are not lifted yet."""
+    rows = np.empty(len(people), _ROW)
+    rows["frame"], rows["stamp_ns"], rows["scale_source"] = frame, stamp_ns, "none"
+    for name in ("joints", "velocity", "deviation"):
+        rows[name] = np.nan
+    for row, person in zip(rows, people, strict=True):
+        row["id"], row["confidence"] = person.id, person.confidence
+        row["keypoints"] = np.column_stack([person.xy, person.confidence])
+    return rows
 
 
 def _lifted_columns(skeleton: Skeleton3D) -> dict[str, Any]:
@@ -148,10 +155,11 @@ def _lifted_columns(skeleton: Skeleton3D) -> dict[str, Any]:
 _COLUMNS: dict[str, tuple[Any, tuple[int, ...]]] = {
     "frame": (np.int64, ()),
     "stamp_ns": (np.int64, ()),
-    "id": (np.str_, ()),
+    "id": (object, ()),
     "joints": (np.float32, (NUM_JOINTS, 3)),
     "confidence": (np.float32, (NUM_JOINTS,)),
     "keypoints": (np.float32, (NUM_JOINTS, 3)),
     "velocity": (np.float32, (NUM_JOINTS, 3)),
     "deviation": (np.float32, (NUM_JOINTS,)),
 }
+_ROW = np.dtype([(name, *column) for name, column in _COLUMNS.items()] + [("scale_source", object)])

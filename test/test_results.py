@@ -1,4 +1,5 @@
 import json
+import tracemalloc
 from dataclasses import replace
 
 import cv2
@@ -62,6 +63,49 @@ def test_skeletons_of_a_frame_that_was_not_added_are_left_out(tmp_path):
     written = np.load(tmp_path / "skeletons.npz")
     assert written["id"].tolist() == ["p1"]
     np.testing.assert_array_equal(written["joints"], 2.0)
+
+
+def test_people_with_the_same_stamp_keep_their_own_rows(tmp_path):
+    writer = ResultWriter(tmp_path, rate=30.0)
+    writer.add(result_of(0, ("p1",), lifted=("p1",)))
+    writer.add(result_of(0, ("p2", "p3"), lifted=("p3",)))
+    summary = writer.close()
+    written = np.load(tmp_path / "skeletons.npz")
+    assert written["frame"].tolist() == [0, 1, 1]
+    assert written["id"].tolist() == ["p1", "p2", "p3"]
+    assert np.isfinite(written["joints"]).all(axis=(1, 2)).tolist() == [True, False, True]
+    assert (summary["frames_with_people"], summary["rows_with_joints"]) == (2, 2)
+
+
+def test_the_file_has_the_types_that_are_documented(tmp_path):
+    writer = ResultWriter(tmp_path, rate=30.0)
+    writer.add(result_of(0, ("p1", "person 10")))
+    writer.close()
+    written = np.load(tmp_path / "skeletons.npz")
+    assert {name: written[name].dtype.str for name in written.files if name != "joint_names"} == {
+        "frame": "<i8",
+        "stamp_ns": "<i8",
+        "id": "<U9",
+        "joints": "<f4",
+        "confidence": "<f4",
+        "keypoints": "<f4",
+        "velocity": "<f4",
+        "deviation": "<f4",
+    }
+
+
+def test_rows_take_about_a_kilobyte(tmp_path, monkeypatch):
+    monkeypatch.setattr(VideoWriter, "write", lambda self, image: None)
+    writer = ResultWriter(tmp_path, rate=30.0)
+    people, frames = ("p1", "p2", "p3", "p4"), 100
+    tracemalloc.start()
+    try:
+        for index in range(frames):
+            writer.add(result_of(index * 33_000_000, people, lifted=people))
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held / (frames * len(people)) < 1200
 
 
 def test_a_run_without_people_writes_empty_columns(tmp_path):

@@ -14,6 +14,7 @@ from mambapose_ros.ops import native_mixer
 from mambapose_ros.ops.backends import native
 from mambapose_ros.ops.cross_scan import cross_scan
 from mambapose_ros.ops.linear import Linear, is_plain_cpu_inference, linear
+from mambapose_ros.ops.native_library import BLOCK
 from mambapose_ros.ops.scan import resolve_backend
 
 DIRECTIONS = 4
@@ -85,7 +86,7 @@ class GlobalLocalScan(nn.Module):
 
     def _can_fuse(self, x: Tensor) -> bool:
         """Whether the compiled CPU kernels can take it: plain inference, whole vectors."""
-        if not is_plain_cpu_inference(x) or x.shape[-1] % 16 or self.A_log.shape[1] % 16:
+        if not is_plain_cpu_inference(x) or x.shape[-1] % BLOCK or self.A_log.shape[1] % BLOCK:
             return False
         return resolve_backend(self.scan_backend, x.device, x.dtype) is native
 

@@ -12,9 +12,8 @@ from torch.autograd.function import once_differentiable
 
 from mambapose_ros.ops import native_library
 from mambapose_ros.ops.backends import native
+from mambapose_ros.ops.native_library import BLOCK
 from mambapose_ros.ops.scan import resolve_backend, selective_scan
-
-_BLOCK = 16  # the compiled kernels take channels and states by this many
 
 
 def cross_scan(
@@ -44,7 +43,7 @@ def cross_scan(
         `[batch x length x channels]`, in the order of the tokens; differentiable in every floating argument.
     """
     module = resolve_backend(backend, u.device, u.dtype)
-    if module is native and u.shape[3] % _BLOCK == 0 and A.shape[1] % _BLOCK == 0:
+    if module is native and u.shape[3] % BLOCK == 0 and A.shape[1] % BLOCK == 0:
         return _NativeCrossScan.apply(u, projected, orders, dt_weight, dt_bias, A, D)
     return _scan_in_order(u, projected, orders, dt_weight, dt_bias, A, D, backend)
 

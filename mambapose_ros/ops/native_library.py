@@ -13,6 +13,9 @@ from torch import Tensor
 
 _PATH_VARIABLE = "MAMBAPOSE_SCAN_LIBRARY"
 
+BLOCK = 16
+"""The kernels take channels and states by this many, whatever the width of the vectors they were compiled for."""
+
 
 def _arguments(name: str, tensors: str, sizes: str, numbers: str = "") -> type[ctypes.Structure]:
     """The structure of the same name in native/selective_scan.h, field by field."""

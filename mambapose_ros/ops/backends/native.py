@@ -10,11 +10,10 @@ from torch.autograd.function import once_differentiable
 from mambapose_ros.ops import native_library
 from mambapose_ros.ops.backends.layout import channel_major, token_major
 from mambapose_ros.ops.backends.reference import add_skip, step_size
+from mambapose_ros.ops.native_library import BLOCK
 
 DEVICE_TYPES = ("cpu",)
 DTYPES = (torch.float32,)
-
-_BLOCK = 16  # the kernels take channels and states by this many
 
 
 def unavailable() -> str:
@@ -40,11 +39,11 @@ def scan(
     groups = B.shape[1]
     channels, states = u.shape[1] // groups, A.shape[1]
     y = _Scan.apply(
-        _pad(token_major(u, groups), 0, -channels % _BLOCK),
-        _pad(token_major(delta, groups), 0, -channels % _BLOCK),
-        _pad(A.unflatten(0, (groups, channels)), -channels % _BLOCK, -states % _BLOCK),
-        _pad(B.permute(0, 3, 1, 2), 0, -states % _BLOCK),
-        _pad(C.permute(0, 3, 1, 2), 0, -states % _BLOCK),
+        _pad(token_major(u, groups), 0, -channels % BLOCK),
+        _pad(token_major(delta, groups), 0, -channels % BLOCK),
+        _pad(A.unflatten(0, (groups, channels)), -channels % BLOCK, -states % BLOCK),
+        _pad(B.permute(0, 3, 1, 2), 0, -states % BLOCK),
+        _pad(C.permute(0, 3, 1, 2), 0, -states % BLOCK),
     )
     return add_skip(channel_major(y[..., :channels]), u, D)
 
@@ -60,7 +59,7 @@ class _Scan(torch.autograd.Function):
     """The recurrence alone, on the kernels' layout.
 
     u, delta and y are `[batch x length x groups x channels]`, A is `[groups x channels x N]`,
-    B and C are `[batch x length x groups x N]`; channels and N are multiples of 16.
+    B and C are `[batch x length x groups x N]`; channels and N are multiples of BLOCK.
     """
 
     @staticmethod

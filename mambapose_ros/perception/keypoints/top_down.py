@@ -8,6 +8,7 @@ CVPR 2020, arXiv 1910.06278, section 3.2.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
@@ -53,15 +54,16 @@ def crop(image: torch.Tensor, crops: Crops, width: int, height: int) -> torch.Te
         (P, 3, height, width) float32 whole numbers in [0, 255], on the image's device: upstream rounds to uint8.
     """
     result = []
-    pixels = image.to(torch.float64)
     for center, size in zip(crops.center, crops.size, strict=True):
         columns, right, x_inside = _samples(center[0], size[0], width, image.shape[1], image.device)
         rows, below, y_inside = _samples(center[1], size[1], height, image.shape[0], image.device)
-        last_column, last_row = image.shape[1] - 1, image.shape[0] - 1
-        upper, lower = pixels[rows], pixels[(rows + 1).clamp(max=last_row)]
-        lines = upper + below[:, None, None] * (lower - upper)
-        left = lines[:, columns]
-        part = left + right[None, :, None] * (lines[:, (columns + 1).clamp(max=last_column)] - left)
+        # Picked as bytes before anything is computed: an image has many more pixels than a crop.
+        upper, lower = (row[:, None] for row in _and_next(rows, image.shape[0]))
+        left_line, right_line = (
+            _between(image[upper, column], image[lower, column], below[:, None, None])
+            for column in _and_next(columns, image.shape[1])
+        )
+        part = _between(left_line, right_line, right[None, :, None])
         part = part * (y_inside[:, None] & x_inside[None, :])[..., None]
         result.append((part + 0.5).floor().permute(2, 0, 1))
     return torch.stack(result).to(torch.float32)
@@ -107,11 +109,23 @@ def _samples(
     return first.long(), position - first, inside
 
 
+def _and_next(index: torch.Tensor, length: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Indices and those that follow them; the border is repeated."""
+    return index, (index + 1).clamp(max=length - 1)
+
+
+def _between(first: torch.Tensor, second: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """Values between bytes or float64 values, in float64; the second where the weight is 1."""
+    first = first.to(torch.float64)
+    return first + weight * (second - first)
+
+
 def _neighbours(index: torch.Tensor, length: int) -> torch.Tensor:
     """(..., 3) indices before, at and after; the border is repeated."""
     return (index[..., None] + torch.tensor([-1, 0, 1], device=index.device)).clamp(0, length - 1)
 
 
+@cache
 def _blur(length: int, device: torch.device) -> torch.Tensor:
     """(length, length) matrix of a Gaussian blur along an axis whose border mirrors what is inside."""
     offsets = torch.arange(-_RADIUS, _RADIUS + 1)

@@ -50,6 +50,41 @@ def test_crops_agree_everywhere_on_a_photo_like_image():
     np.testing.assert_allclose((ours / 255.0 - MEAN) / STD, expected, atol=1e-5)
 
 
+def plain_crop(image, crops, width, height):
+    """`crop` on the whole image in float64."""
+    pixels, parts = image.astype(np.float64), []
+    last_row, last_column = image.shape[0] - 1, image.shape[1] - 1
+    for center, size in zip(crops.center, crops.size, strict=True):
+        x, y = (
+            (np.arange(count) - float(np.float32((count - 1.0) / size[i] * (-0.5 * (center[i] * 2.0) + 0.5 * size[i]))))
+            / float(np.float32((count - 1.0) / size[i]))
+            for i, count in enumerate((width, height))
+        )
+        inside = ((y >= 0) & (y <= last_row))[:, None] & ((x >= 0) & (x <= last_column))
+        x, y = x.clip(0, last_column), y.clip(0, last_row)
+        column, row = np.floor(x).astype(int), np.floor(y).astype(int)
+        upper, lower = pixels[row], pixels[np.minimum(row + 1, last_row)]
+        lines = upper + (y - row)[:, None, None] * (lower - upper)
+        left, right = lines[:, column], lines[:, np.minimum(column + 1, last_column)]
+        part = (left + (x - column)[:, None] * (right - left)) * inside[..., None]
+        parts.append(np.floor(part + 0.5).transpose(2, 0, 1))
+    return np.stack(parts).astype(np.float32)
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    seed=st.integers(0, 2**31),
+    image_size=st.tuples(st.integers(1, 90), st.integers(1, 90)),
+    size=st.tuples(st.integers(2, 50), st.integers(2, 50)),
+)
+def test_crops_are_bit_for_bit_those_of_the_plain_formula(seed, image_size, size):
+    random = np.random.default_rng(seed)
+    image = random.integers(0, 256, (*image_size, 3), dtype=np.uint8)
+    corner = random.uniform(-60.0, 90.0, (3, 2))  # many reach over the border, some are outside altogether
+    crops = Crops.around(np.concatenate([corner, corner + random.uniform(1.0, 120.0, (3, 2))], axis=1), *size)
+    np.testing.assert_array_equal(crop(torch.from_numpy(image), crops, *size), plain_crop(image, crops, *size))
+
+
 def test_outside_the_image_is_black():
     parts = crop(torch.from_numpy(IMAGE), Crops.around(np.array([[500.0, 500.0, 560.0, 580.0]]), 48, 64), 48, 64)
     assert parts.shape == (1, 3, 64, 48)
