@@ -1,9 +1,11 @@
 """The repository's own statements agree with each other, and the package is tested as installed."""
 
 import ast
+import json
 import os
 import platform
 import re
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -11,6 +13,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from ament_index_python.packages import get_package_prefix
 
 import mambapose_ros
 from mambapose_ros.version import version
@@ -138,3 +141,75 @@ def test_processes_that_a_command_starts_do_not_run_it_again():
     read_again = f"import runpy; runpy.run_path({str(prefix / 'bin' / 'mambapose')!r}, run_name='__mp_main__')"
     ended = subprocess.run([sys.executable, "-c", read_again], capture_output=True, text=True, timeout=60)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+
+
+def test_others_build_against_the_messages(tmp_path):
+    cmake = shutil.which("cmake")
+    if cmake is None:
+        pytest.skip("a package that uses the messages: expected cmake")
+    (tmp_path / "CMakeLists.txt").write_text(
+        textwrap.dedent("""
+            cmake_minimum_required(VERSION 3.16)
+            project(consumer CXX)
+            find_package(mambapose_ros REQUIRED)
+            add_executable(consumer main.cpp)
+            target_compile_features(consumer PRIVATE cxx_std_17)
+            target_link_libraries(consumer mambapose_ros::mambapose_ros__rosidl_typesupport_cpp)
+        """)
+    )
+    (tmp_path / "main.cpp").write_text(
+        textwrap.dedent("""
+            #include <mambapose_ros/msg/skeleton_array.hpp>
+            #include <rosidl_typesupport_cpp/message_type_support.hpp>
+            int main() {
+              mambapose_ros::msg::SkeletonArray people;
+              people.skeletons.resize(1);
+              people.skeletons[0].tracking_state = mambapose_ros::msg::Skeleton::TRACKING_LOST;
+              using rosidl_typesupport_cpp::get_message_type_support_handle;
+              return get_message_type_support_handle<mambapose_ros::msg::SkeletonArray>() == nullptr;
+            }
+        """)
+    )
+    for command in (
+        [cmake, "-S", ".", "-B", "build", f"-DPython3_EXECUTABLE={sys.executable}"],
+        [cmake, "--build", "build"],
+        ["build/consumer"],
+    ):
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_installation_works_without_the_sources(tmp_path):
+    """Copied elsewhere, with nothing else of this package in the environment."""
+    prefix = Path(get_package_prefix("mambapose_ros"))
+    if not (prefix.parent / "local_setup.bash").is_file():
+        pytest.skip("a copied installation: expected one of colcon's, a folder per package")
+    copy = tmp_path / "install"
+    shutil.copytree(prefix.parent, copy, symlinks=True)
+    paths = ("PATH", "PYTHONPATH", "AMENT_PREFIX_PATH", "CMAKE_PREFIX_PATH", "LD_LIBRARY_PATH")
+    environment = dict(os.environ)
+    for name in paths:
+        kept = [path for path in environment.get(name, "").split(":") if path and not path.startswith(str(prefix))]
+        environment[name] = ":".join(kept)
+
+    def run(command: str) -> subprocess.CompletedProcess[str]:
+        script = f"source {copy}/local_setup.bash && {command}"
+        return subprocess.run(
+            ["bash", "-c", script],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+
+    found = run("python3 -c 'import mambapose_ros; print(mambapose_ros.__file__)'")
+    assert found.stdout.startswith(str(copy)), found.stderr
+    lifted = run("mambapose run --source synthetic --detector ground_truth --seconds 0.2 --output found")
+    assert lifted.returncode == 0, lifted.stderr
+    assert json.loads((tmp_path / "found" / "summary.json").read_text())["rows_with_joints"] > 0
+    node = run(f"{copy}/mambapose_ros/lib/mambapose_ros/source_node --ros-args -p source:=nowhere.mp4")
+    assert node.returncode == 1
+    assert "nowhere.mp4" in node.stderr
+    assert str(ROOT) not in lifted.stderr + node.stderr
