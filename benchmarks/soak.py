@@ -161,7 +161,7 @@ class Player:
         self._skeletons += bool(message.skeletons)
 
     def _on_markers(self, message) -> None:
-        self._markers += bool(message.markers)
+        self._markers += any(marker.action == marker.ADD for marker in message.markers)
 
 
 def main() -> int:

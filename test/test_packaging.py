@@ -212,4 +212,4 @@ def test_the_installation_works_without_the_sources(tmp_path):
     node = run(f"{copy}/mambapose_ros/lib/mambapose_ros/source_node --ros-args -p source:=nowhere.mp4")
     assert node.returncode == 1
     assert "nowhere.mp4" in node.stderr
-    assert str(ROOT) not in lifted.stderr + node.stderr
+    assert str(ROOT / "mambapose_ros") not in lifted.stderr + node.stderr

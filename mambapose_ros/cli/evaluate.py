@@ -124,10 +124,10 @@ def _subject_table(figures: dict[str, dict[str, float]], windows: Counter[str]) 
 
     from mambapose_ros.training.evaluate import SUBJECT_FIGURES, subject_figure
 
-    table = Table("evidence", title="MPJPE / PA-MPJPE of each person (windows)")
+    table = Table("person (windows)", title="MPJPE / PA-MPJPE of each person")
+    for kind in figures:
+        table.add_column(kind, justify="right")
     for subject, count in windows.items():
-        table.add_column(f"{subject} ({count})", justify="right")
-    for kind, row in figures.items():
-        pairs = [[f"{row[subject_figure(name, subject)]:.1f}" for name in SUBJECT_FIGURES] for subject in windows]
-        table.add_row(kind, *(" / ".join(pair) for pair in pairs))
+        pairs = [[f"{row[subject_figure(name, subject)]:.1f}" for name in SUBJECT_FIGURES] for row in figures.values()]
+        table.add_row(f"{subject} ({count})", *(" / ".join(pair) for pair in pairs))
     return table

@@ -15,6 +15,7 @@ from mambapose_ros.nodes.stamp_join import KEPT
 
 _FARTHEST_M = 50.0  # median of an image; no depth camera that sees people measures more
 _ENOUGH = 100  # pixels, for a median
+_LATENESS_TOLD_S = 2.0
 _REMEMBERED = 300  # stamps of images that went on without depth; ten seconds at 30 Hz
 
 
@@ -35,6 +36,7 @@ class DepthInput:
         self._silent = True  # not waited for
         self._given_up: dict[int, float] = {}  # stamp of an image without depth -> steady seconds when it asked
         self._late_s: float | None = None  # of the last depth of such an image, since it asked; None = in time since
+        self._late_at_s = 0.0  # steady seconds when that came
 
     def put(self, message: Image) -> None:
         """A depth image came."""
@@ -53,7 +55,7 @@ class DepthInput:
             if self._late_s is None and (self._asked_ns is None or stamp_ns > self._asked_ns):
                 self._silent = False
         elif (late_s := time.monotonic() - asked_s) > self._timeout_s:
-            self._late_s = late_s
+            self._late_s, self._late_at_s = late_s, time.monotonic()
         else:  # waited for, it would have come in time
             self._silent, self._late_s = False, None
 
@@ -95,7 +97,8 @@ class DepthInput:
         with self._condition:
             if self._newest_ns is None:
                 return "no depth image came yet: is the depth camera running, and its topic remapped to this one?"
-            if self._late_s is not None:
+            # A sensor that was late and has fallen silent, or off, since has another remedy.
+            if self._late_s is not None and time.monotonic() - self._late_at_s < _LATENESS_TOLD_S:
                 return (
                     f"the last depth image came {self._late_s * 1e3:.0f} ms after the colour image had asked for it, "
                     f"later than depth_timeout ({self._timeout_s:g} s): raise it"

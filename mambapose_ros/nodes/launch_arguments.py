@@ -139,7 +139,7 @@ def doubts(command_line: Iterable[str], declared: Iterable[str], documentation: 
 def _doubts(name: str, known: list[str], parameters: set[str]) -> list[str]:
     unknown = f"argument {name} is none of this launch file"
     if name in parameters:
-        return [f"{unknown}, but a parameter of its nodes: put it into a file and give that as params_file"]
+        return [f"{unknown}, but a parameter of its nodes: if it is meant for them, put it into a file, as params_file"]
     return [f"{unknown}; did you mean {meant}?" for meant in difflib.get_close_matches(name, known, n=1, cutoff=0.8)]
 
 

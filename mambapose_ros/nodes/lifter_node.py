@@ -293,7 +293,7 @@ class LifterNode(ProcessingNode):
             if loses_people(reason):
                 camera.tracker.reset()
             if reason == "stamp ran backwards":
-                camera.output.forget_transforms()
+                camera.output.stamps_ran_backwards()
         flow = messages.flow_since(camera.last.stamp_ns if camera.last else None)
         people = camera.tracker(image.stamp_ns, found, flow)
         camera.lifter.observe(image, people, flow, self._depth_of(camera, messages))

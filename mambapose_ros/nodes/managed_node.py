@@ -281,12 +281,13 @@ class ManagedNode(LifecycleNode):
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Back to the beginning, to be configured again; the end, where what is worked on does not end."""
-        if not self._close_or_log():
-            self._state = "finalized"
-            return TransitionCallbackReturn.FAILURE
-        give_back()
-        self._state = "unconfigured"
-        return TransitionCallbackReturn.SUCCESS
+        with self._state_lock:
+            if not self._close_or_log():
+                self._state = "finalized"
+                return TransitionCallbackReturn.FAILURE
+            give_back()
+            self._state = "unconfigured"
+            return TransitionCallbackReturn.SUCCESS
 
     def close(self) -> None:
         """End the work and give back the models, in any state.

@@ -160,9 +160,13 @@ class PoseNode(ImageNode):
         """Also the depth sensor's; images that waited for something are not kept."""
         self._depth_subscription = None
         self._depth_input = DepthInput(self.parameters["depth_timeout"])
-        self._aligned_depth.reset()
         if self._external_input is not None:
             self._external_input = ExternalKeypointsInput(self._put_external)
+
+    def stop(self) -> None:
+        """Also forget the depth that waits for skeletons, once nobody adds any."""
+        super().stop()
+        self._aligned_depth.reset()
 
     def put_image(self, message: Image | CompressedImage) -> None:
         """Work on the image, or keep it until its keypoints come."""
@@ -237,7 +241,7 @@ class PoseNode(ImageNode):
         if result.reset_reason:
             self.warn(result.reset_reason, starting_anew(result.reset_reason))
         if result.reset_reason == "stamp ran backwards":
-            self._skeletons.forget_transforms()
+            self._skeletons.stamps_ran_backwards()
         self._people = sum(person.state != "lost" for person in result.keypoints)
         self._keypoints_output.publish(keypoints_to_msg(frame, result.keypoints))
         self.record_result((result.lifted or frame).stamp_ns, result.stage_ms)
@@ -285,7 +289,7 @@ class PoseNode(ImageNode):
         aligned = self._aligned_depth(result)
         if aligned is not None:
             self._depth_output.publish(aligned)
-        elif result.depth is None:
+        elif self.parameters["depth"] == "off":
             self.warn("depth_aligned", "no depth_aligned: there is no depth (parameter depth)")
         elif not self.parameters["weights"]:
             self.warn("depth_aligned", "no depth_aligned: this depth has no scale, and without skeletons none is known")
@@ -295,7 +299,7 @@ class PoseNode(ImageNode):
     def problems(self) -> list[str]:
         """Intrinsics, depth or transforms that are missing, or a GPU that has failed."""
         problems = [*super().problems(), *self._device.problems()]
-        if self.parameters["depth"] == "sensor" and self._depth_input.problem:
+        if self.parameters["depth"] == "sensor" and self._depth_input.problem and self._lifting_is_wanted():
             problems.append(f"no depth: {self._depth_input.problem}")
         return problems + self._skeletons.problems()
 
@@ -310,7 +314,7 @@ class PoseNode(ImageNode):
 
 
 def marker_lifetime_s(parameters: dict[str, Any]) -> float:
-    """Seconds that markers stay: as long as the camera may be silent, and never shorter than results are apart."""
+    """Seconds that markers stay: as long as the camera may be silent, longer than ``max_rate`` keeps results apart."""
     rate = parameters["max_rate"]
     return max(parameters["timeout"], 2.0 / rate if rate > 0.0 else 0.0)
 

@@ -105,8 +105,8 @@ class SkeletonOutput:
         outputs = (self._skeletons_output, self._tf_output)
         return any(output is not None and self._node.is_heard(output) for output in outputs)
 
-    def forget_transforms(self) -> None:
-        """Stamps ran backwards: what TF said lies ahead, unless it was one camera's jitter."""
+    def stamps_ran_backwards(self) -> None:
+        """Those of images did: what TF said lies ahead, unless it was one camera's jitter."""
         if self._listener is not None:
             self._listener.stamps_ran_backwards()
 

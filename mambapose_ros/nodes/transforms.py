@@ -23,8 +23,8 @@ from mambapose_ros.types import LiftedFrame, Skeleton3D
 BODY_FRAME = "body_"
 """What the frame of somebody begins with (REP-155); the id follows."""
 
-# Not whatever begins so: a robot may well have a body_link. Ids end as the tracker makes them.
-_FRAME_OF_SOMEBODY = re.compile(rf"{BODY_FRAME}\w*p[0-9]+(_({'|'.join(JOINT_NAMES)}))?")
+# Not whatever begins so: a robot may well have a body_link or a body_clamp1. Ids end as the tracker makes them.
+_FRAME_OF_SOMEBODY = re.compile(rf"{BODY_FRAME}(\w+_)?p[0-9]+(_({'|'.join(JOINT_NAMES)}))?")
 
 _JITTER_NS = 1_000_000_000  # stamps of one frame in TF that lie further back are of a time that was set back
 

@@ -56,13 +56,16 @@ def place_body(
     if solution.problem:
         return by_rays
     nearest = NEAREST_M - pose[:, 2].min()
-    distance = _measured_distance(pose, weights, depth)
-    if not distance >= nearest:  # nor is NaN
-        farther = solution.position * usual_ratio
-        return Placement(farther, by_depth=True) if farther[2] >= nearest else by_rays
-    ratio = distance / solution.position[2] if solution.position[2] > NEAREST_M else np.nan
-    if weights[0] > 0 and np.isfinite(xy[0]).all() and np.isfinite(ratio):
-        return Placement(solution.position * ratio, by_depth=True, ratio=ratio)
+    by_rays_m, distance = solution.position[2], _measured_distance(pose, weights, depth)
+    measured = distance >= nearest  # which NaN is not
+    if not measured:
+        distance = by_rays_m * usual_ratio
+    if not distance >= nearest:
+        return by_rays
+    scale = distance / by_rays_m if by_rays_m > NEAREST_M else np.nan
+    ratio = scale if measured else np.nan
+    if weights[0] > 0 and np.isfinite(xy[0]).all() and np.isfinite(scale):
+        return Placement(solution.position * scale, by_depth=True, ratio=ratio)
     # Nobody sees the pelvis, and its ray is no better known than the body's size: the joints that are seen stay.
     rays = camera.rays(xy)
     used = np.isfinite(rays).all(axis=1) & (weights > 0)

@@ -96,6 +96,15 @@ def test_depth_that_always_comes_too_late_costs_one_timeout_and_the_reason_is_to
     assert "later than depth_timeout (0.1 s): raise it" in camera.depth.problem
 
 
+def test_a_sensor_that_was_late_and_is_gone_is_not_said_to_be_late(monkeypatch):
+    camera = LaggingCamera(monkeypatch, timeout_s=0.1)
+    camera.waited_s(lag_s=0.25)
+    camera.now_s += 3.0
+    assert camera.depth.take(camera.stamp + 10, 4, 3) is None
+    assert "raise it" not in camera.depth.problem
+    assert "no depth image with the colour image's stamp" in camera.depth.problem
+
+
 def test_depth_from_before_the_image_that_waited_in_vain_is_no_reason_to_wait(monkeypatch):
     camera = LaggingCamera(monkeypatch, timeout_s=0.1)
     camera.stamp = 20

@@ -418,7 +418,8 @@ def test_nobody_waits_for_a_depth_sensor_for_keypoints_alone(listener, weights):
     with NodeProcess("pose_node", "/unmeasured", **ANY_AGE, weights=weights, window=WINDOW, depth="sensor") as node:
         camera = Camera(listener, "/unmeasured")
         camera.connect()
-        camera.send_image_until(TRUTH.image, lambda: len(camera.results) > 5, "keypoints")
+        camera.send_image_until(TRUTH.image, lambda: len(camera.results) > 5 and camera.status(), "keypoints")
+        assert "no depth" not in camera.status().message
         assert "lifting without" not in node.output()
         listener.hear(SkeletonArray, "/unmeasured/skeletons")
         camera.send_image_until(TRUTH.image, lambda: "lifting without" in node.output(), "that depth is missing")

@@ -44,6 +44,18 @@ def test_of_somebody_near_whose_hips_are_out_of_view_the_joints_that_are_seen_st
     assert np.median(off) < 0.09  # with the pelvis slid along its ray up to 0.18
 
 
+@pytest.mark.parametrize("hips_seen", [True, False])
+def test_remembered_depth_puts_people_where_measured_depth_did(hips_seen):
+    root = np.array([0.1, 0.3, 2.5])
+    weights = np.ones(17) if hips_seen else (POSE[:, 1] < -0.3).astype(float)
+    xy, depth = CAMERA.project(POSE + root), POSE[:, 2] + root[2] - JOINT_RADIUS_M
+    measured = place_body(CAMERA, xy, 0.9 * POSE, weights, depth)
+    remembered = place_body(CAMERA, xy, 0.9 * POSE, weights, usual_ratio=measured.ratio)
+    np.testing.assert_allclose(remembered.root, measured.root, atol=1e-9)
+    assert remembered.by_depth
+    assert np.isnan(remembered.ratio)  # it was not measured again
+
+
 def test_too_few_measurements_count_for_nothing():
     root = np.array([0.2, 0.1, 4.0])
     xy, depth = CAMERA.project(POSE + root), np.full(17, np.nan)
