@@ -1,6 +1,7 @@
 """What all tests share: which package is tested, where the shared data is, and a summary of what did not run."""
 
 import os
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -17,9 +18,11 @@ def pytest_report_header(config):
 def pytest_terminal_summary(terminalreporter):
     skipped = terminalreporter.stats.get("skipped", [])
     terminalreporter.section("not run on this machine")
-    reasons = sorted({report.longrepr[2].removeprefix("Skipped: ") for report in skipped})
-    for reason in reasons or ["nothing: every test ran"]:
-        terminalreporter.line(reason)
+    reasons = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in skipped)
+    for reason, count in sorted(reasons.items()):
+        terminalreporter.line(f"{reason} ({count})")
+    if not reasons:
+        terminalreporter.line("nothing: every test ran")
 
 
 @pytest.fixture(scope="session")

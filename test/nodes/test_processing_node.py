@@ -466,33 +466,36 @@ def test_quality_of_service_that_does_not_exist_is_a_failure_to_activate(setting
     shouter.until(shouter.tells(DiagnosticStatus.ERROR, "perfect"), "ERROR")
 
 
-def test_a_worker_that_is_stuck_does_not_keep_the_node_from_answering(setting, monkeypatch, capfd):
+@pytest.fixture
+def stuck(setting, monkeypatch):
+    """A shouter that works on a word and does not end with it until ``let_go``; it is not waited for for long."""
     monkeypatch.setattr(processing_node, "PATIENCE_S", 0.2)
     shouter = setting()
     shouter.listen()
     shouter.start()
     shouter.node.may_go_on.clear()
     shouter.say_until("hello", shouter.node.working.is_set, "work on a word")
-    assert shouter.node.trigger_deactivate() == FAILURE
+    return shouter
+
+
+def let_go(stuck, monkeypatch) -> None:
+    stuck.node.may_go_on.set()
+    monkeypatch.setattr(processing_node, "PATIENCE_S", 20.0)
+
+
+def test_a_worker_that_is_stuck_does_not_keep_the_node_from_answering(stuck, monkeypatch, capfd):
+    assert stuck.node.trigger_deactivate() == FAILURE
     assert "cannot deactivate: still working on one word after 0 s; end the process" in capfd.readouterr().err
-    assert shouter.node.loaded
-    shouter.node.may_go_on.set()
+    assert stuck.node.loaded
+    let_go(stuck, monkeypatch)
     # It is active and hears nothing any more, also once the word is done.
-    shouter.until(shouter.tells(DiagnosticStatus.ERROR, "cannot deactivate: still working"), "the error")
-    monkeypatch.setattr(processing_node, "PATIENCE_S", 20.0)
-    assert shouter.node.trigger_deactivate() == SUCCESS
-    shouter.until(shouter.tells(DiagnosticStatus.WARN, "the node is inactive: activate it"), "no error any more")
+    stuck.until(stuck.tells(DiagnosticStatus.ERROR, "cannot deactivate: still working"), "the error")
+    assert stuck.node.trigger_deactivate() == SUCCESS
+    stuck.until(stuck.tells(DiagnosticStatus.WARN, "the node is inactive: activate it"), "no error any more")
 
 
-def test_a_worker_that_is_stuck_is_told_of_at_a_shutdown(setting, monkeypatch, capfd):
-    monkeypatch.setattr(processing_node, "PATIENCE_S", 0.2)
-    shouter = setting()
-    shouter.listen()
-    shouter.start()
-    shouter.node.may_go_on.clear()
-    shouter.say_until("hello", shouter.node.working.is_set, "work on a word")
-    assert shouter.node.trigger_shutdown() == SUCCESS
+def test_a_worker_that_is_stuck_is_told_of_at_a_shutdown(stuck, monkeypatch, capfd):
+    assert stuck.node.trigger_shutdown() == SUCCESS
     assert "cannot end: still working on one word" in capfd.readouterr().err
-    shouter.until(shouter.tells(DiagnosticStatus.ERROR, "the node is finalized: cannot end"), "the error")
-    shouter.node.may_go_on.set()
-    monkeypatch.setattr(processing_node, "PATIENCE_S", 20.0)
+    stuck.until(stuck.tells(DiagnosticStatus.ERROR, "the node is finalized: cannot end"), "the error")
+    let_go(stuck, monkeypatch)
