@@ -2,11 +2,12 @@ from dataclasses import replace
 from time import perf_counter
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mambapose_ros.evidence import NUM_CHANNELS, Channel, Observations, build_evidence, mirror_evidence
-from mambapose_ros.evidence.channels import TYPICAL_EXTENT_M
+from mambapose_ros.evidence.channels import TYPICAL_EXTENT_M, TYPICAL_INTERVAL_S
 from mambapose_ros.geometry import Camera
 from mambapose_ros.skeleton import FLIP
 
@@ -36,6 +37,13 @@ def observe(points: np.ndarray, metric: bool) -> Observations:
 
 def test_channels_are_numbered_without_gaps():
     assert [int(channel) for channel in Channel] == list(range(NUM_CHANNELS))
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(1e-6, 1 / 240), (1 / 60, 1 / 60), (0.2, 0.2), (0.9, 0.25)])
+def test_intervals_are_told_as_far_as_training_knows_them(seconds, told):
+    seen = observe(person(0), metric=True)
+    evidence, _ = build_evidence(replace(seen, interval=np.full(seen.interval.shape, seconds)))
+    np.testing.assert_allclose(evidence[..., Channel.INTERVAL], np.log(told / TYPICAL_INTERVAL_S), rtol=1e-5, atol=1e-6)
 
 
 @given(SEEDS, st.booleans())
