@@ -26,8 +26,8 @@ TYPICAL_INTERVAL_S = 1 / 30
 """Seconds: where the interval channel is zero."""
 
 INTERVAL_LIMITS_S = (1 / 240, 0.25)
-"""Seconds: what training knows, and a little more. A longer pause is told as this one, or the network would answer wildly:
-after 0.9 s the newest poses of people it has not seen were 185 mm off, and are 144 mm off."""
+"""Seconds: what training knows, and a little more. A longer pause is told as this one, or the network would answer
+wildly: after 0.9 s the newest poses of people it has not seen were 185 mm off, and are 144 mm off."""
 
 _LIMIT = 8.0  # units; further out are only gross errors
 _TINY = 1e-12
