@@ -27,7 +27,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", required=True, help="folder for weights, checkpoint and curves; see --resume")
     parser.add_argument("--size", default="XS", help="XS for CPUs, S for GPUs (%(default)s)")
     parser.add_argument(
-        "--init", default="", metavar="FILE", help="weights to begin with, of this size or of half its width"
+        "--init",
+        default="",
+        metavar="FILE",
+        help="weights to begin with, of this size, of half its width or of fewer blocks",
     )
     parser.add_argument("--minutes", type=float, default=0.0, help="wall-clock budget; this or --steps is needed")
     parser.add_argument("--steps", type=int, default=0, help="budget of optimisation steps (see --minutes)")

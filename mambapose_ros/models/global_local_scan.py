@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from mambapose_ros.ops import native_mixer
 from mambapose_ros.ops.backends import native
 from mambapose_ros.ops.cross_scan import cross_scan
+from mambapose_ros.ops.layer_norm import LayerNorm
 from mambapose_ros.ops.linear import Linear, is_plain_cpu_inference, linear
 from mambapose_ros.ops.native_library import BLOCK
 from mambapose_ros.ops.scan import resolve_backend
@@ -57,7 +58,7 @@ class GlobalLocalScan(nn.Module):
         self.dt_bias = nn.Parameter(torch.empty(DIRECTIONS, inner))
         self.A_log = nn.Parameter(torch.empty(DIRECTIONS * inner, state_size))
         self.D = nn.Parameter(torch.ones(DIRECTIONS * inner))
-        self.out_norm = nn.LayerNorm(inner, eps=1e-5)
+        self.out_norm = LayerNorm(inner, eps=1e-5)
         self.out_proj = Linear(inner, width, bias=False)
         neighbours = torch.tensor(LOCAL_NEIGHBOURS, dtype=torch.int32)
         self.neighbours: Tensor

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from mambapose_ros.models.global_local_scan import GlobalLocalScan, scan_orders
+from mambapose_ros.ops.layer_norm import LayerNorm
 from mambapose_ros.ops.linear import Linear
 from mambapose_ros.skeleton import FLIP, NUM_JOINTS
 
@@ -97,8 +98,8 @@ class PoseMambaTrunk(nn.Module):
         self.spatial_blocks = nn.ModuleList(PoseMambaBlock(config, rate) for rate in drop_path)
         self.temporal_blocks = nn.ModuleList(PoseMambaBlock(config, rate) for rate in drop_path)
         # One pair of norms serves every depth.
-        self.spatial_norm = nn.LayerNorm(width, eps=1e-6)
-        self.temporal_norm = nn.LayerNorm(width, eps=1e-6)
+        self.spatial_norm = LayerNorm(width, eps=1e-6)
+        self.temporal_norm = LayerNorm(width, eps=1e-6)
 
     def forward(self, keypoints: Tensor) -> Tensor:
         """Features, `[batch x frames x 17 x width]`, of `[batch x frames x 17 x in_channels]`.
@@ -149,9 +150,9 @@ class PoseMambaBlock(nn.Module):
     def __init__(self, config: PoseMambaConfig, drop_path: float) -> None:
         super().__init__()
         hidden = _MLP_RATIO * config.width
-        self.mixer_norm = nn.LayerNorm(config.width, eps=1e-6)
+        self.mixer_norm = LayerNorm(config.width, eps=1e-6)
         self.mixer = GlobalLocalScan(config.width, config.state_size, config.scan_backend)
-        self.mlp_norm = nn.LayerNorm(config.width, eps=1e-6)
+        self.mlp_norm = LayerNorm(config.width, eps=1e-6)
         self.mlp = nn.Sequential(Linear(config.width, hidden), nn.GELU(), Linear(hidden, config.width))
         self.drop_path = DropPath(drop_path)
 
@@ -165,7 +166,7 @@ class PoseMambaHead(nn.Sequential):
     """Features to coordinates: `[... x width]` to `[... x out_channels]`."""
 
     def __init__(self, width: int, out_channels: int) -> None:
-        super().__init__(nn.LayerNorm(width, eps=1e-5), Linear(width, out_channels))
+        super().__init__(LayerNorm(width, eps=1e-5), Linear(width, out_channels))
 
 
 class DropPath(nn.Module):

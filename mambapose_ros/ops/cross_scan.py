@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from mambapose_ros.ops import native_library
-from mambapose_ros.ops.backends import native
+from mambapose_ros.ops.backends import native, triton_chunked
 from mambapose_ros.ops.native_library import BLOCK
 from mambapose_ros.ops.scan import resolve_backend, selective_scan
 
@@ -45,6 +45,8 @@ def cross_scan(
     module = resolve_backend(backend, u.device, u.dtype)
     if module is native and u.shape[3] % BLOCK == 0 and A.shape[1] % BLOCK == 0:
         return _NativeCrossScan.apply(u, projected, orders, dt_weight, dt_bias, A, D)
+    if module is triton_chunked and torch.is_grad_enabled():
+        return _TritonCrossScan.apply(u, projected, orders, dt_weight, dt_bias, A, D)
     return _scan_in_order(u, projected, orders, dt_weight, dt_bias, A, D, backend)
 
 
@@ -113,6 +115,29 @@ class _NativeCrossScan(torch.autograd.Function):
             **_sizes(*inputs),
         )
         return du, dprojected, None, *(tensor.sum(0) for tensor in of_windows)
+
+
+class _TritonCrossScan(torch.autograd.Function):
+    """`cross_scan` by Triton's kernels for training."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, u: Tensor, projected: Tensor, orders: Tensor, dt_weight: Tensor, dt_bias: Tensor, A: Tensor, D: Tensor
+    ) -> Tensor:
+        from mambapose_ros.ops.backends import triton_cross_scan  # needs triton to be installed
+
+        inputs = tuple(tensor.contiguous() for tensor in (u, projected, orders, dt_weight, dt_bias, A, D))
+        y, kept = triton_cross_scan.forward(*inputs)
+        ctx.save_for_backward(*inputs, kept)
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
+        from mambapose_ros.ops.backends import triton_cross_scan
+
+        du, dprojected, *parameters = triton_cross_scan.backward(dy.contiguous(), *ctx.saved_tensors)
+        return du, dprojected, None, *parameters
 
 
 _INPUTS = ("u", "projected", "orders", "dt_weight", "dt_bias", "A", "D")

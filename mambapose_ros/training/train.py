@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import torch
 import torch.distributed as distributed
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, IterableDataset
 
 from mambapose_ros.errors import UserError
@@ -30,6 +31,8 @@ from mambapose_ros.models.mambapose import (
 )
 from mambapose_ros.models.pose_mamba import PoseMambaBlock
 from mambapose_ros.training.calibration import calibrate
+from mambapose_ros.training.cuda_graphs import GraphedStep
+from mambapose_ros.training.deepening import deepen
 from mambapose_ros.training.mocap import load_folder, select_split
 from mambapose_ros.training.widening import widen
 from mambapose_ros.training.windows import SamplerConfig, WindowSampler
@@ -40,6 +43,7 @@ CURVES = "curves.csv"
 
 _NEWEST_EXTRA, _NEWEST_FRAMES = 3.0, 4.0  # robots use the newest frames most: weight 1 + 3 exp(-frames back / 4)
 _LOG_EVERY = 50  # steps
+_LENGTHS = 9  # of windows; of 9 to 81 frames, 27 is one
 
 
 @dataclass(frozen=True)
@@ -50,10 +54,10 @@ class TrainOptions:
         data: folder of motion capture, .npz or .bvh, of which the split "train" is used.
         output: folder for checkpoint, weights and curves.
         size: a key of ``MAMBAPOSE_PRESETS``.
-        init: file of weights to begin with, of that size or of half its width; "" = random ones.
+        init: file of weights to begin with, of that size, of half its width or of fewer blocks; "" = random ones.
         steps: optimisation steps; 0 = as many as ``minutes`` allow.
         minutes: wall-clock budget; 0 = none. The learning rate reaches its end with whichever budget ends first.
-        frames: fewest and most frames of a window, log-uniform from step to step.
+        frames: fewest and most frames of a window; each step has one of nine lengths, evenly spaced in their logarithm.
         batch_frames: frames per step, so that long windows come in smaller batches.
         learning_rate, weight_decay: of both optimizers (``make_optimizers``).
         ema: decay of the moving average of weights, which is what ships.
@@ -166,9 +170,9 @@ class _Windows(IterableDataset):
         seed = [self._options.seed, self._first_step, self._rank, worker.id if worker else 0]
         rng = np.random.default_rng(seed)
         sampler = WindowSampler(self._sequences, SamplerConfig(), seed=int(rng.integers(2**63)))
-        fewest, most = self._options.frames
+        lengths = np.geomspace(*self._options.frames, _LENGTHS).round().astype(int)
         while True:
-            frames = round(math.exp(rng.uniform(math.log(fewest), math.log(most))))
+            frames = int(rng.choice(lengths))
             batch = sampler.batch(max(1, self._options.batch_frames // frames), frames)
             yield torch.from_numpy(batch.evidence), torch.from_numpy(batch.target)
 
@@ -186,13 +190,19 @@ class _Run:
         self._parallel: nn.Module = self.model
         if distributed.is_initialized():
             self._parallel = DistributedDataParallel(self.model)
-        self._ema = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(options.ema), use_buffers=True)
+        self._ema = copy.deepcopy(self.model)
+        self._average = get_ema_multi_avg_fn(options.ema)
         self._optimizers = make_optimizers(self.model, options.learning_rate, options.weight_decay)
+        self._factor = torch.ones((), device=self._device)  # of the learning rate
+        self._advance: Callable[[Tensor, Tensor], Tensor] = self._work
+        if self._device.type == "cuda" and not distributed.is_initialized():
+            self._advance = GraphedStep(self._work)
         self.steps_done = 0
         self.progress = 0.0
         self._seconds_before = 0.0
         self._started = time.monotonic()
-        self._recent: list[tuple[float, float]] = []
+        self._recent: list[list[float]] = []
+        self._unread: Tensor | None = None
         self._curves: list[dict[str, float]] = []
         self._output = Path(options.output)
         self._output.mkdir(parents=True, exist_ok=True)
@@ -207,38 +217,49 @@ class _Run:
         would end before the others."""
         by_steps = self.steps_done / self._options.steps if self._options.steps > 0 else 0.0
         by_time = self.seconds / (60.0 * self._options.minutes) if self._options.minutes > 0 else 0.0
-        spent = torch.tensor(max(by_steps, by_time), dtype=torch.float64, device=self._device)
+        self.progress = max(by_steps, by_time)
         if distributed.is_initialized():
+            spent = torch.tensor(self.progress, dtype=torch.float64, device=self._device)
             distributed.broadcast(spent, 0)
-        self.progress = spent.item()
+            self.progress = spent.item()
         return self.progress
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Evidence and targets, without end."""
         windows = _Windows(self._options, self._rank, self.steps_done)
-        return iter(DataLoader(windows, batch_size=None, num_workers=self._options.workers, prefetch_factor=None))
+        pinned = self._device.type == "cuda"  # so that a batch can go there while it works
+        return iter(DataLoader(windows, batch_size=None, num_workers=self._options.workers, pin_memory=pinned))
 
     def step(self, evidence: Tensor, target: Tensor) -> None:
         """One step of optimisation."""
-        rate = self._options.learning_rate * learning_rate_factor(self.progress, self.steps_done)
-        for optimizer in self._optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-        evidence, target = evidence.to(self._device), target.to(self._device)
+        self._factor.fill_(learning_rate_factor(self.progress, self.steps_done))
+        figures = self._advance(evidence, target)
+        self._settle()
+        self._unread = figures
+        self.steps_done += 1
+
+    def _work(self, evidence: Tensor, target: Tensor) -> Tensor:
+        """What a step computes; returns loss and error."""
+        evidence, target = (tensor.to(self._device, non_blocking=True) for tensor in (evidence, target))
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._device.type == "cuda"):
             estimate = self._parallel(evidence)
         loss, error = training_loss(estimate, target, self._options.velocity_weight)
         self.model.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        for optimizer in self._optimizers:
-            optimizer.step()
-        self._ema.update_parameters(self.model)
-        self.steps_done += 1
-        self._recent.append((loss.item(), error.item()))
+        step_optimizers(self._optimizers, self._factor)
+        self._average(list(self._ema.parameters()), list(self.model.parameters()), None)
+        return torch.stack([loss.detach(), error])
+
+    def _settle(self) -> None:
+        """Read the last step's figures: one step late, so that a GPU always has work."""
+        if self._unread is not None:
+            self._recent.append(self._unread.tolist())
+            self._unread = None
 
     def log(self) -> str:
         """Note the last steps' figures, save everything, and return a line about it."""
+        self._settle()
         loss, error = np.mean(self._recent, axis=0)
         self._recent.clear()
         row = {"step": self.steps_done, "seconds": self.seconds, "loss": float(loss), "error_mm": float(error) * 1e3}
@@ -291,15 +312,15 @@ class _Run:
         """Write weights and curves; returns the file of weights."""
         path = self._output / WEIGHTS
         if self._rank == 0:
-            if self._recent:
+            if self._recent or self._unread is not None:
                 self.log()
             recipe = {**asdict(self._options), "steps_done": self.steps_done, "seconds": round(self.seconds)}
             for private in ("data", "output"):  # paths of the machine that trained
                 recipe.pop(private)
             recipe["init"] = self._begun_with
             recipe["processes"] = distributed.get_world_size() if distributed.is_initialized() else 1
-            shipped = MambaPose(self.model.config).eval()
-            shipped.load_state_dict(self._ema.module.state_dict())
+            shipped = MambaPose(self.model.config).to(self._device).eval()
+            shipped.load_state_dict(self._ema.state_dict())
             recipe["calibration"] = calibrate(shipped, select_split(load_folder(self._options.data), "train"))
             save_mambapose(shipped, path, recipe=json.dumps(recipe))
             plot_curves(self._curves, self._output / "curves.png")
@@ -313,19 +334,22 @@ def _initial_model(options: TrainOptions) -> MambaPose:
 
     Raises:
         CheckpointError: ``options.init`` is no file of weights.
-        UserError: its network is neither of the shape of ``options.size`` nor of half its width.
+        UserError: its network is neither of the shape of ``options.size`` nor of half its width or fewer blocks.
     """
     config = MAMBAPOSE_PRESETS[options.size]
     if not options.init:
         return MambaPose(config)
-    given = load_mambapose(options.init)
-    narrow = 2 * given.config.width == config.width
-    if replace(given.config, drop_path=config.drop_path, width=(1 + narrow) * given.config.width) != config:
+    model = load_mambapose(options.init)
+    if 2 * model.config.width == config.width:
+        model = widen(model, torch.Generator().manual_seed(options.seed))
+    if model.config.depth < config.depth:
+        model = deepen(model, config.depth)
+    if replace(model.config, drop_path=config.drop_path) != config:
         raise UserError(
-            f"{options.init}: expected a network of size {options.size}, {config}, or of half its width, "
-            f"got {given.config}"
+            f"{options.init}: expected a network of size {options.size}, {config}, or of half its width, or of fewer "
+            f"blocks, got {load_mambapose(options.init).config}"
         )
-    return (widen(given, torch.Generator().manual_seed(options.seed)) if narrow else given).train()
+    return model.train()
 
 
 def make_optimizers(model: nn.Module, learning_rate: float, weight_decay: float) -> list[torch.optim.Optimizer]:
@@ -338,10 +362,23 @@ def make_optimizers(model: nn.Module, learning_rate: float, weight_decay: float)
     matrices = [layer.weight for block in blocks for layer in block.modules() if isinstance(layer, nn.Linear)]
     others = set(model.parameters()) - set(matrices)
     in_order = [parameter for parameter in model.parameters() if parameter in others]
-    adamw = torch.optim.AdamW(in_order, learning_rate, weight_decay=weight_decay)
+    on_gpu = in_order[0].device.type == "cuda"
+    adamw = torch.optim.AdamW(in_order, learning_rate, weight_decay=weight_decay, capturable=on_gpu)
     if not matrices:  # as in a network of another kind, to compare with
         return [adamw]
     return [torch.optim.Muon(matrices, learning_rate, weight_decay, adjust_lr_fn="match_rms_adamw"), adamw]
+
+
+@torch.no_grad()
+def step_optimizers(optimizers: Sequence[torch.optim.Optimizer], factor: Tensor) -> None:
+    """A step of optimizers at ``factor``, a scalar, of their learning rate. Theirs are linear in it; as a tensor it
+    may change from one replay of a CUDA graph to the next."""
+    parameters = [p for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]]
+    before = [parameter.clone() for parameter in parameters]
+    for optimizer in optimizers:
+        optimizer.step()
+    for parameter, start in zip(parameters, before, strict=True):
+        parameter.copy_(torch.lerp(start, parameter, factor))
 
 
 def learning_rate_factor(progress: float, step: int) -> float:
@@ -377,5 +414,6 @@ def _device(name: str, rank: int) -> torch.device:
     if name == "cuda":
         device = torch.device("cuda", rank % max(torch.cuda.device_count(), 1))
         torch.cuda.set_device(device)
+        torch.set_float32_matmul_precision("high")  # what is left in float32 beside bfloat16
         return device
     return torch.device(name)

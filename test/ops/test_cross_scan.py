@@ -4,13 +4,14 @@ import pytest
 import torch
 
 from mambapose_ros.ops import native_library, scan_backends
+from mambapose_ros.ops.backends import triton_chunked
 from mambapose_ros.ops.cross_scan import cross_scan
 
-NATIVE = {backend.name: backend for backend in scan_backends()}["native"]
+NATIVE, TRITON = (next(b for b in scan_backends() if b.name == name) for name in ("native", "triton"))
 NAMES = ("u", "projected", "dt_weight", "dt_bias", "A", "D")
 
 
-def random_inputs(channels: int, states: int, length: int, rank: int = 3) -> dict[str, torch.Tensor]:
+def random_inputs(channels: int, states: int, length: int, rank: int = 3, batch: int = 2) -> dict[str, torch.Tensor]:
     generator = torch.Generator().manual_seed(length)
 
     def normal(*shape: int) -> torch.Tensor:
@@ -18,8 +19,8 @@ def random_inputs(channels: int, states: int, length: int, rank: int = 3) -> dic
 
     orders = torch.stack([torch.randperm(length, generator=generator, dtype=torch.int32) for _ in range(4)])
     return {
-        "u": normal(2, 2, length, channels),
-        "projected": normal(2, 2, length, 2 * (rank + 2 * states)),
+        "u": normal(2, batch, length, channels),
+        "projected": normal(2, batch, length, 2 * (rank + 2 * states)),
         "orders": orders,
         "dt_weight": normal(4, channels, rank),
         "dt_bias": normal(4, channels) - 1.0,
@@ -31,7 +32,7 @@ def random_inputs(channels: int, states: int, length: int, rank: int = 3) -> dic
 def value_and_gradients(inputs: dict[str, torch.Tensor], backend: str) -> dict[str, torch.Tensor]:
     leaves = {name: inputs[name].clone().requires_grad_() for name in NAMES}
     y = cross_scan(**leaves, orders=inputs["orders"], backend=backend)
-    weight = torch.randn(y.shape, generator=torch.Generator().manual_seed(1)).to(y.dtype)
+    weight = torch.randn(y.shape, generator=torch.Generator().manual_seed(1)).to(y)
     (y * weight).sum().backward()
     return {"y": y.detach(), **{name: leaf.grad for name, leaf in leaves.items()}}
 
@@ -58,6 +59,26 @@ def test_kernels_agree_with_plain_scans(instruction_set: str, channels: int, sta
     for name, value in exact.items():
         error = (computed[name] - value).abs().max() / value.abs().max()
         assert error < 3e-6, f"{name}: {error:.1e}"
+
+
+@pytest.mark.parametrize(
+    ("channels", "states", "length", "rank", "batch"),
+    [(32, 16, 37, 4, 2), (10, 5, 20, 3, 1), (16, 16, 8, 1, 3), (48, 17, 2, 2, 2), (16, 16, 5, 2, 0)],
+)
+def test_triton_agrees_with_plain_scans(channels: int, states: int, length: int, rank: int, batch: int) -> None:
+    if not TRITON.available:
+        pytest.skip(TRITON.reason)
+    inputs = random_inputs(channels, states, length, rank, batch)
+    exact = value_and_gradients(
+        {name: v.double() if v.is_floating_point() else v for name, v in inputs.items()}, "auto"
+    )
+    device = triton_chunked.DEVICE_TYPES[0]
+    computed = value_and_gradients({name: value.to(device) for name, value in inputs.items()}, "triton")
+    for name, value in exact.items():
+        assert computed[name].shape == value.shape
+        if value.numel() and value.abs().max() > 0:
+            error = (computed[name].cpu() - value).abs().max() / value.abs().max()
+            assert error < 1e-5, f"{name}: {error:.1e}"
 
 
 def test_widths_that_the_kernels_do_not_take_are_scanned_all_the_same() -> None:

@@ -62,8 +62,7 @@ def device(backend: str) -> str:
     """Where `backend` is tested; skips the test if it cannot run here."""
     if not BACKENDS[backend].available:
         pytest.skip(BACKENDS[backend].reason)
-    devices = scan_module.resolve_backend(backend, torch.device("cpu"), torch.float32).DEVICE_TYPES
-    return devices[0]
+    return scan_module._module(backend).DEVICE_TYPES[0]
 
 
 def test_reference_follows_the_recurrence() -> None:
