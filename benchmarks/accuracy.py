@@ -75,7 +75,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--motions", nargs="+", default=list(UPRIGHT_MOTIONS))
     parser.add_argument("--frames", type=int, default=60)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2, 3], help="of people and rooms")
-    parser.add_argument("--weights", default="mambapose-xs")
+    parser.add_argument("--weights", default="mambapose-s")
     parser.add_argument("--flow", default="dis")
     parser.add_argument("--depth", default="off")
     parser.add_argument("--window", type=int, default=27)

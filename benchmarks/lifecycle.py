@@ -113,7 +113,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--results", type=int, default=30, help="of each round")
-    parser.add_argument("--weights", default="mambapose-xs", help="as the parameter; empty = no lifter")
+    parser.add_argument("--weights", default="auto", help="as the parameter; empty = no lifter")
     parser.add_argument("--window", type=int, default=27, help="as the parameter")
     parser.add_argument("--json", help="file for the figures")
     arguments = parser.parse_args()

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -30,7 +29,14 @@ from mambapose_ros.models.mambapose import MAMBAPOSE_PRESETS, MambaPose, PoseEst
 from mambapose_ros.skeleton import NUM_JOINTS
 from mambapose_ros.training.evaluate import EVIDENCE_KINDS, evaluate
 from mambapose_ros.training.mocap import load_folder, select_split
-from mambapose_ros.training.train import TrainOptions, learning_rate_factor, make_optimizers, training_loss
+from mambapose_ros.training.train import (
+    TrainOptions,
+    learning_rate_factor,
+    make_optimizers,
+    step_optimizers,
+    training_loss,
+    window_lengths,
+)
 from mambapose_ros.training.windows import SamplerConfig, WindowSampler
 
 KEYPOINT_CHANNELS = [Channel.X, Channel.Y, Channel.CONFIDENCE, Channel.PRESENT, Channel.SIZE, Channel.INTERVAL]
@@ -135,19 +141,16 @@ def fit(model: nn.Module, sampler: WindowSampler, steps: int, name: str) -> None
     optimizers = make_optimizers(model, options.learning_rate, options.weight_decay)
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(options.ema))
     rng = np.random.default_rng(options.seed)
-    fewest, most = options.frames
+    lengths = window_lengths(*options.frames)
     for step in track(range(steps), description=name):
-        frames = round(math.exp(rng.uniform(math.log(fewest), math.log(most))))
+        frames = int(rng.choice(lengths))
         batch = sampler.batch(max(1, options.batch_frames // frames), frames)
-        for group in (group for optimizer in optimizers for group in optimizer.param_groups):
-            group["lr"] = options.learning_rate * learning_rate_factor(step / steps, step)
         estimate = model(torch.from_numpy(batch.evidence))
         loss, _ = training_loss(estimate, torch.from_numpy(batch.target), options.velocity_weight)
         model.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        for optimizer in optimizers:
-            optimizer.step()
+        step_optimizers(optimizers, torch.tensor(learning_rate_factor(step / steps, step)))
         average.update_parameters(model)
     model.load_state_dict(average.module.state_dict())
 

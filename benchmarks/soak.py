@@ -171,7 +171,7 @@ def main() -> int:
     parser.add_argument("--fps", type=float, default=10.0, help="of the recording")
     parser.add_argument("--width", type=int, default=320)
     parser.add_argument("--height", type=int, default=240)
-    parser.add_argument("--weights", default="mambapose-xs", help="as the parameter; empty = no lifter")
+    parser.add_argument("--weights", default="auto", help="as the parameter; empty = no lifter")
     parser.add_argument("--window", type=int, default=27, help="as the parameter")
     parser.add_argument("--most-growth", type=float, default=0.05, help="of memory, after the first tenth of the loops")
     parser.add_argument("--json", help="file for the figures")

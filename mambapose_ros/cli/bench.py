@@ -28,6 +28,7 @@ from mambapose_ros.errors import UserError
 from mambapose_ros.perception.device import DEVICES
 from mambapose_ros.perception.pipeline import PipelineOptions, prepare_torch
 from mambapose_ros.version import version
+from mambapose_ros.weights import lifter_for
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -76,6 +77,11 @@ class Row:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("--quick", action="store_true", help="fewer and shorter runs")
+    parser.add_argument(
+        "--weights",
+        default="auto",
+        help="the lifter's; auto = mambapose-s on a GPU, mambapose-xs on a CPU (%(default)s)",
+    )
     parser.add_argument("--device", default="auto", choices=DEVICES, help="where networks run (%(default)s)")
     parser.add_argument("--threads", type=positive_count, default=1, help="of networks on the CPU (%(default)s)")
     parser.add_argument("--json", type=output_file, metavar="FILE", help="file for the figures")
@@ -87,14 +93,20 @@ def run(arguments: argparse.Namespace) -> int:
 
     effort = QUICK if arguments.quick else THOROUGH
     device = prepare_torch(PipelineOptions(device=arguments.device, threads=arguments.threads))
-    options = PipelineOptions(device=device, threads=arguments.threads)
+    options = PipelineOptions(device=device, threads=arguments.threads, weights=arguments.weights)
     console = Console(width=max(Console().width, 110))  # narrower, the headings would be cut
     memory = _measure_memory(options, effort, console)
     rows = _rows(_measure_times(list(memory), options, effort, console), memory)
     on = machine(device)
     console.print(_table(rows, f"{on['device']}, {on['threads']} thread(s), PyTorch {on['torch']}"))
     if arguments.json:
-        report = {"version": version(), "machine": on, "baseline": BASELINE.name, "rows": [asdict(row) for row in rows]}
+        report = {
+            "version": version(),
+            "machine": on,
+            "baseline": BASELINE.name,
+            "weights": lifter_for(device, options.weights),
+            "rows": [asdict(row) for row in rows],
+        }
         arguments.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     return 0
 

@@ -162,9 +162,9 @@ def _load_lifter(options: PipelineOptions, window: int) -> Loaded:
     from mambapose_ros.models.mambapose import load_mambapose
     from mambapose_ros.perception.lifter import Lifter
     from mambapose_ros.perception.lifting_networks import FusionMambaPose
-    from mambapose_ros.weights import locate
+    from mambapose_ros.weights import lifter_for, locate
 
-    model = load_mambapose(locate(options.weights))
+    model = load_mambapose(locate(lifter_for(options.device, options.weights)))
     lifter = Lifter(FusionMambaPose(model, device=options.device), window)
 
     def process(shot: Shot) -> LiftedFrame | None:

@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("--data", required=True, help="folder of motion capture, see `mambapose train --help`")
     parser.add_argument("--split", default="val", help="which of its splits (%(default)s)")
-    parser.add_argument("--weights", default="mambapose-xs", help="name, or file of `mambapose train` (%(default)s)")
+    parser.add_argument("--weights", default="mambapose-s", help="name, or file of `mambapose train` (%(default)s)")
     parser.add_argument("--json", type=output_file, metavar="FILE", help="file for the figures")
     parser.add_argument("--plot", type=output_file, metavar="FILE", help="picture of the figures, e.g. evaluation.png")
     parser.add_argument("--stride", type=positive_count, default=27, help="frames between windows (%(default)s)")

@@ -33,7 +33,9 @@ def add_pipeline_arguments(parser: argparse.ArgumentParser, detectors: Sequence[
     )
     parser.add_argument("--max-people", type=positive_count, default=4, help="people to follow (%(default)s)")
     parser.add_argument(
-        "--weights", default="mambapose-xs", help="name or file of the lifter; empty = no 3D (%(default)s)"
+        "--weights",
+        default="mambapose-s",
+        help="name or file of the lifter; mambapose-xs is faster; empty = no 3D (%(default)s)",
     )
     parser.add_argument("--window", type=positive_count, default=81, help="frames that the lifter sees (%(default)s)")
     parser.add_argument("--lookahead", type=int, help="of these, frames after the one that is lifted (half of them)")
@@ -53,8 +55,8 @@ def add_flip_average(parser: argparse.ArgumentParser) -> None:
 
 
 def pipeline_options(arguments: argparse.Namespace) -> PipelineOptions:
-    """What was asked for. A recording is in no hurry: unless told otherwise, each frame is lifted twice, mirrored and
-    not, from the middle of its window, where it is known best."""
+    """What was asked for. A recording is in no hurry: unless told otherwise, each frame is lifted by the more accurate
+    network, twice, mirrored and not, from the middle of its window, where it is known best."""
     lookahead = arguments.window // 2 if arguments.lookahead is None else arguments.lookahead
     return PipelineOptions.pick({**vars(arguments), "lookahead": lookahead})
 

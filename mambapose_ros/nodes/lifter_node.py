@@ -46,7 +46,7 @@ PARAMETERS = (
     ParameterSpec("depth", "off", "what makes the topic depth or inverse_depth to join", choices=tuple(DEPTHS)),
     ParameterSpec("join_timeout", 0.1, "seconds that keypoints wait for flow and depth", range=(0.0, 0.5)),
     ParameterSpec("max_people", 4, "people to follow; the most confident ones if more", range=(1, 32), changeable=True),
-    ParameterSpec("weights", "mambapose-xs", "name or file of the lifter"),
+    ParameterSpec("weights", "auto", "name or file of the lifter; auto = mambapose-s on a GPU, mambapose-xs on a CPU"),
     ParameterSpec("window", 27, "frames that the lifter sees", range=(1, 243)),
     ParameterSpec("lookahead", 0, "frames that skeletons lie back; more is more accurate, and later", range=(0, 121)),
     ParameterSpec("flip_average", False, "average 3D over the mirror image: somewhat more accurate, twice the cost"),
@@ -130,9 +130,9 @@ class LifterNode(ProcessingNode):
 
     def _load_network(self) -> LiftingNetwork:
         from mambapose_ros.perception.lifting_networks import load_lifting_network
-        from mambapose_ros.weights import locate
+        from mambapose_ros.weights import lifter_for, locate
 
-        path = locate(self.parameters["weights"])
+        path = locate(lifter_for(self._device.name, self.parameters["weights"]))
         return load_lifting_network(path, self.parameters["flip_average"], self._device.name)
 
     def unload(self) -> None:

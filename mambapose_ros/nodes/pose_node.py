@@ -61,7 +61,11 @@ PARAMETERS = (
     *DEPTH_PARAMETERS,
     ParameterSpec("depth_timeout", 0.1, "seconds that an image waits for the depth sensor's", range=(0.0, 1.0)),
     ParameterSpec("max_people", 4, "people to follow; the most confident ones if more", range=(1, 32), changeable=True),
-    ParameterSpec("weights", "mambapose-xs", "name or file of the lifter; empty = no skeletons"),
+    ParameterSpec(
+        "weights",
+        "auto",
+        "name or file of the lifter; auto = mambapose-s on a GPU, mambapose-xs on a CPU; empty = no skeletons",
+    ),
     ParameterSpec("window", 27, "frames that the lifter sees", range=(1, 243)),
     ParameterSpec("lookahead", 0, "frames that skeletons lie back; more is more accurate, and later", range=(0, 121)),
     ParameterSpec("flip_average", False, "average 3D over the mirror image: somewhat more accurate, twice the cost"),

@@ -45,7 +45,7 @@ def cross_scan(
     module = resolve_backend(backend, u.device, u.dtype)
     if module is native and u.shape[3] % BLOCK == 0 and A.shape[1] % BLOCK == 0:
         return _NativeCrossScan.apply(u, projected, orders, dt_weight, dt_bias, A, D)
-    if module is triton_chunked and torch.is_grad_enabled():
+    if module is triton_chunked and u.dtype in module.DTYPES and torch.is_grad_enabled():
         return _TritonCrossScan.apply(u, projected, orders, dt_weight, dt_bias, A, D)
     return _scan_in_order(u, projected, orders, dt_weight, dt_bias, A, D, backend)
 

@@ -54,7 +54,7 @@ class Lifter:
         self._lifted_ns: int | None = None
 
     def go_on_with(self, network: LiftingNetwork) -> None:
-        """Lift with another network of the same weights, as on another device; nothing is forgotten."""
+        """Lift with another network, as on another device; nothing is forgotten."""
         self._network = network
         self.description = (
             f"{network.description}, window {self._window}, lookahead {self._lookahead}, scale {network.scale_source}"

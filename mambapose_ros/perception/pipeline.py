@@ -39,8 +39,8 @@ class PipelineOptions:
         depth_side: pixels that images are scaled to for the depth network, as in ``depth.DepthAnything``; 0 = 518, or
             on a CPU 252.
         max_people: people to follow; the most confident ones when there are more.
-        weights: name or file of MambaPose weights, or of a published PoseMamba checkpoint, to lift with; empty =
-            results have no skeletons.
+        weights: name or file of MambaPose weights, or of a published PoseMamba checkpoint, to lift with; "auto" = as
+            ``weights.lifter_for``; empty = results have no skeletons.
         window: frames that the lifter sees.
         lookahead: frames that skeletons lie back.
         flip_average: average over the mirror image when lifting; somewhat more accurate, at twice the cost.
@@ -60,7 +60,7 @@ class PipelineOptions:
     depth_weights: str = ""
     depth_side: int = 0
     max_people: int = 4
-    weights: str = "mambapose-xs"
+    weights: str = "auto"
     window: int = 27
     lookahead: int = 0
     flip_average: bool = False
@@ -329,9 +329,9 @@ def _make_depth(options: PipelineOptions, device: str) -> DepthEstimator | None:
 def _make_lifter(options: PipelineOptions, device: str) -> SkeletonLifter:
     from mambapose_ros.perception.lifter import Lifter
     from mambapose_ros.perception.lifting_networks import load_lifting_network
-    from mambapose_ros.weights import locate
+    from mambapose_ros.weights import lifter_for, locate
 
-    network = load_lifting_network(locate(options.weights), options.flip_average, device)
+    network = load_lifting_network(locate(lifter_for(device, options.weights)), options.flip_average, device)
     return Lifter(network, options.window, options.lookahead)
 
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, IterableDataset
 
-from mambapose_ros.errors import UserError
+from mambapose_ros.errors import UserError, first_line
 from mambapose_ros.models.mambapose import (
     MAMBAPOSE_PRESETS,
     MambaPose,
@@ -43,7 +44,6 @@ CURVES = "curves.csv"
 
 _NEWEST_EXTRA, _NEWEST_FRAMES = 3.0, 4.0  # robots use the newest frames most: weight 1 + 3 exp(-frames back / 4)
 _LOG_EVERY = 50  # steps
-_LENGTHS = 9  # of windows; of 9 to 81 frames, 27 is one
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class TrainOptions:
         init: file of weights to begin with, of that size, of half its width or of fewer blocks; "" = random ones.
         steps: optimisation steps; 0 = as many as ``minutes`` allow.
         minutes: wall-clock budget; 0 = none. The learning rate reaches its end with whichever budget ends first.
-        frames: fewest and most frames of a window; each step has one of nine lengths, evenly spaced in their logarithm.
+        frames: fewest and most frames of a window (``window_lengths``).
         batch_frames: frames per step, so that long windows come in smaller batches.
         learning_rate, weight_decay: of both optimizers (``make_optimizers``).
         ema: decay of the moving average of weights, which is what ships.
@@ -158,6 +158,11 @@ def training_loss(estimate: PoseEstimate, target: Tensor, velocity_weight: float
     return position + velocity_weight * velocity + 0.01 * likelihood, position.detach()
 
 
+def window_lengths(fewest: int, most: int) -> np.ndarray:
+    """Nine lengths of windows, evenly spaced in their logarithm: few enough for a CUDA graph each."""
+    return np.geomspace(fewest, most, 9).round().astype(int)
+
+
 class _Windows(IterableDataset):
     """Endless training windows, another stream in every process."""
 
@@ -170,7 +175,7 @@ class _Windows(IterableDataset):
         seed = [self._options.seed, self._first_step, self._rank, worker.id if worker else 0]
         rng = np.random.default_rng(seed)
         sampler = WindowSampler(self._sequences, SamplerConfig(), seed=int(rng.integers(2**63)))
-        lengths = np.geomspace(*self._options.frames, _LENGTHS).round().astype(int)
+        lengths = window_lengths(*self._options.frames)
         while True:
             frames = int(rng.choice(lengths))
             batch = sampler.batch(max(1, self._options.batch_frames // frames), frames)
@@ -192,17 +197,15 @@ class _Run:
             self._parallel = DistributedDataParallel(self.model)
         self._ema = copy.deepcopy(self.model)
         self._average = get_ema_multi_avg_fn(options.ema)
-        self._optimizers = make_optimizers(self.model, options.learning_rate, options.weight_decay)
+        as_graphs = self._device.type == "cuda" and not distributed.is_initialized()
+        self._advance: Callable[[Tensor, Tensor], Tensor] = GraphedStep(self._work) if as_graphs else self._work
+        self._optimizers = make_optimizers(self.model, options.learning_rate, options.weight_decay, as_graphs)
         self._factor = torch.ones((), device=self._device)  # of the learning rate
-        self._advance: Callable[[Tensor, Tensor], Tensor] = self._work
-        if self._device.type == "cuda" and not distributed.is_initialized():
-            self._advance = GraphedStep(self._work)
         self.steps_done = 0
         self.progress = 0.0
         self._seconds_before = 0.0
         self._started = time.monotonic()
-        self._recent: list[list[float]] = []
-        self._unread: Tensor | None = None
+        self._recent: list[Tensor] = []
         self._curves: list[dict[str, float]] = []
         self._output = Path(options.output)
         self._output.mkdir(parents=True, exist_ok=True)
@@ -233,9 +236,7 @@ class _Run:
     def step(self, evidence: Tensor, target: Tensor) -> None:
         """One step of optimisation."""
         self._factor.fill_(learning_rate_factor(self.progress, self.steps_done))
-        figures = self._advance(evidence, target)
-        self._settle()
-        self._unread = figures
+        self._recent.append(self._advance(evidence, target))  # unread, since a GPU would have to be waited for
         self.steps_done += 1
 
     def _work(self, evidence: Tensor, target: Tensor) -> Tensor:
@@ -251,18 +252,11 @@ class _Run:
         self._average(list(self._ema.parameters()), list(self.model.parameters()), None)
         return torch.stack([loss.detach(), error])
 
-    def _settle(self) -> None:
-        """Read the last step's figures: one step late, so that a GPU always has work."""
-        if self._unread is not None:
-            self._recent.append(self._unread.tolist())
-            self._unread = None
-
     def log(self) -> str:
         """Note the last steps' figures, save everything, and return a line about it."""
-        self._settle()
-        loss, error = np.mean(self._recent, axis=0)
+        loss, error = torch.stack(self._recent).mean(0).tolist()
         self._recent.clear()
-        row = {"step": self.steps_done, "seconds": self.seconds, "loss": float(loss), "error_mm": float(error) * 1e3}
+        row = {"step": self.steps_done, "seconds": self.seconds, "loss": loss, "error_mm": error * 1e3}
         self._curves.append(row)
         if self._rank == 0:
             self.save()
@@ -292,7 +286,7 @@ class _Run:
         """Go on where the checkpoint was written.
 
         Raises:
-            UserError: when there is none, or it is of another size.
+            UserError: when there is none, or it is of another size or version.
         """
         path = self._output / CHECKPOINT
         if not path.is_file():
@@ -300,24 +294,34 @@ class _Run:
         state = torch.load(path, map_location=self._device, weights_only=True)
         if state["size"] != self._options.size:
             raise UserError(f"{path} is of size {state['size']}, expected {self._options.size}")
+        try:
+            self._restore(state)
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise UserError(
+                f"{path}: expected a checkpoint of this version of `mambapose train`, got {first_line(error)}: begin "
+                "anew in another folder"
+            ) from error
+
+    def _restore(self, state: dict[str, Any]) -> None:
         self.model.load_state_dict(state["model"])
         self._ema.load_state_dict(state["ema"])
         for optimizer, saved in zip(self._optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved)
+            # How it steps follows from this run's options and device.
+            optimizer.load_state_dict({**saved, "param_groups": optimizer.state_dict()["param_groups"]})
         self.steps_done, self._seconds_before = state["steps_done"], state["seconds"]
         self._curves = state["curves"]
-        self._begun_with = state.get("begun_with", self._begun_with)  # older checkpoints do not say
+        self._begun_with = state["begun_with"]
 
     def finish(self) -> Path:
         """Write weights and curves; returns the file of weights."""
         path = self._output / WEIGHTS
         if self._rank == 0:
-            if self._recent or self._unread is not None:
+            if self._recent:
                 self.log()
             recipe = {**asdict(self._options), "steps_done": self.steps_done, "seconds": round(self.seconds)}
             for private in ("data", "output"):  # paths of the machine that trained
                 recipe.pop(private)
-            recipe["init"] = self._begun_with
+            recipe["init"] = _parsed(self._begun_with)
             recipe["processes"] = distributed.get_world_size() if distributed.is_initialized() else 1
             shipped = MambaPose(self.model.config).to(self._device).eval()
             shipped.load_state_dict(self._ema.state_dict())
@@ -339,31 +343,44 @@ def _initial_model(options: TrainOptions) -> MambaPose:
     config = MAMBAPOSE_PRESETS[options.size]
     if not options.init:
         return MambaPose(config)
-    model = load_mambapose(options.init)
-    if 2 * model.config.width == config.width:
-        model = widen(model, torch.Generator().manual_seed(options.seed))
-    if model.config.depth < config.depth:
-        model = deepen(model, config.depth)
-    if replace(model.config, drop_path=config.drop_path) != config:
+    given = load_mambapose(options.init)
+    narrow = 2 * given.config.width == config.width
+    shallow = given.config.depth < config.depth
+    expected = replace(
+        config, width=config.width // (1 + narrow), depth=given.config.depth if shallow else config.depth
+    )
+    if replace(given.config, drop_path=config.drop_path) != expected:
         raise UserError(
             f"{options.init}: expected a network of size {options.size}, {config}, or of half its width, or of fewer "
-            f"blocks, got {load_mambapose(options.init).config}"
+            f"blocks, got {given.config}"
         )
-    return model.train()
+    wide = widen(given, torch.Generator().manual_seed(options.seed)) if narrow else given
+    model = MambaPose(config)
+    model.load_state_dict((deepen(wide, config.depth) if shallow else wide).state_dict())
+    return model
 
 
-def make_optimizers(model: nn.Module, learning_rate: float, weight_decay: float) -> list[torch.optim.Optimizer]:
+def _parsed(recipe: str) -> object:
+    """A recipe as what it says, so that recipes in recipes stay readable; as it is, when somebody else wrote it."""
+    try:
+        return json.loads(recipe)
+    except ValueError:
+        return recipe
+
+
+def make_optimizers(
+    model: nn.Module, learning_rate: float, weight_decay: float, capturable: bool = False
+) -> list[torch.optim.Optimizer]:
     """Muon for the matrices of linear layers inside the blocks, AdamW for everything else.
 
     Orthogonalised steps (Jordan et al., Muon, 2024), scaled to the size of AdamW's (Liu et al., arXiv 2502.16982):
-    after a trial of 300 steps the error was 175 mm, and 181 mm with AdamW alone.
+    after a trial of 300 steps the error was 175 mm, and 181 mm with AdamW alone. CUDA graphs need ``capturable``.
     """
     blocks = [module for module in model.modules() if isinstance(module, PoseMambaBlock)]
     matrices = [layer.weight for block in blocks for layer in block.modules() if isinstance(layer, nn.Linear)]
     others = set(model.parameters()) - set(matrices)
     in_order = [parameter for parameter in model.parameters() if parameter in others]
-    on_gpu = in_order[0].device.type == "cuda"
-    adamw = torch.optim.AdamW(in_order, learning_rate, weight_decay=weight_decay, capturable=on_gpu)
+    adamw = torch.optim.AdamW(in_order, learning_rate, weight_decay=weight_decay, capturable=capturable)
     if not matrices:  # as in a network of another kind, to compare with
         return [adamw]
     return [torch.optim.Muon(matrices, learning_rate, weight_decay, adjust_lr_fn="match_rms_adamw"), adamw]
@@ -371,14 +388,14 @@ def make_optimizers(model: nn.Module, learning_rate: float, weight_decay: float)
 
 @torch.no_grad()
 def step_optimizers(optimizers: Sequence[torch.optim.Optimizer], factor: Tensor) -> None:
-    """A step of optimizers at ``factor``, a scalar, of their learning rate. Theirs are linear in it; as a tensor it
-    may change from one replay of a CUDA graph to the next."""
+    """A step of optimizers at ``factor``, a scalar, of their learning rate: in AdamW and Muon, what is added to a
+    parameter is proportional to it. A learning rate would be frozen in a CUDA graph, since Muon wants a number."""
     parameters = [p for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]]
     before = [parameter.clone() for parameter in parameters]
     for optimizer in optimizers:
         optimizer.step()
     for parameter, start in zip(parameters, before, strict=True):
-        parameter.copy_(torch.lerp(start, parameter, factor))
+        parameter.lerp_(start, 1.0 - factor)
 
 
 def learning_rate_factor(progress: float, step: int) -> float:

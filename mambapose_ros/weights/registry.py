@@ -77,14 +77,19 @@ def _torchvision(name: str, purpose: str, filename: str, data_terms: str, megaby
     return Model(name, purpose, Address(_TORCHVISION + filename), "BSD-3-Clause (code)", data_terms, megabytes)
 
 
-_MODELS = (
-    Model(
-        name="mambapose-xs",
-        purpose="2D-to-3D lifter of this package: keypoints, flow and depth to metric 3D",
-        source=Shipped("mambapose_xs.safetensors"),
+def _mambapose(size: str, purpose: str) -> Model:
+    return Model(
+        name=f"mambapose-{size}",
+        purpose=f"2D-to-3D lifter of this package, keypoints, flow and depth to metric 3D: {purpose}",
+        source=Shipped(f"mambapose_{size}.safetensors"),
         licence="Apache-2.0",
         data_terms="trained on CMU motion capture (free for all uses, not to be resold) and ReActIdle (MIT)",
-    ),
+    )
+
+
+_MODELS = (
+    _mambapose("xs", "the faster one, 0.6 M parameters"),
+    _mambapose("s", "the more accurate one, 1.5 M parameters"),
     *(_posemamba(size, megabytes) for size, megabytes in (("S", 6.0), ("B", None), ("L", None))),
     _torchvision(
         "raft-small",
@@ -148,6 +153,19 @@ _MODELS = (
 )
 
 MODELS: Mapping[str, Model] = MappingProxyType({model.name: model for model in _MODELS})
+
+
+def lifter_for(device: str, name_or_path: str = "auto") -> str:
+    """The weights to lift with: "auto" is the more accurate ``mambapose-s`` on a GPU, the faster ``mambapose-xs`` on a
+    CPU.
+
+    Args:
+        device: "cpu" or "cuda".
+        name_or_path: as for ``locate``, or "auto".
+    """
+    if name_or_path != "auto":
+        return name_or_path
+    return "mambapose-xs" if device == "cpu" else "mambapose-s"
 
 
 def locate(name_or_path: str) -> Path:

@@ -1,4 +1,4 @@
-"""The Triton kernels on a machine without a GPU: the tests of the scans, through the interpreter."""
+"""The Triton kernels on a machine without a GPU: the tests of the kernels, through the interpreter."""
 
 import os
 import subprocess
@@ -10,7 +10,7 @@ import pytest
 
 
 @pytest.mark.skipif(find_spec("triton") is None, reason="the package triton is not installed")
-def test_triton_passes_the_tests_of_the_scans() -> None:
+def test_triton_passes_the_tests_of_its_kernels() -> None:
     # The interpreter is chosen when triton is imported, hence another process.
     done = subprocess.run(
         [
@@ -20,7 +20,10 @@ def test_triton_passes_the_tests_of_the_scans() -> None:
             "-q",
             "-k",
             "triton",
-            *(str(Path(__file__).with_name(name)) for name in ("test_scan.py", "test_cross_scan.py")),
+            *(
+                str(Path(__file__).with_name(name))
+                for name in ("test_scan.py", "test_cross_scan.py", "test_layer_norm.py")
+            ),
         ],
         env=os.environ | {"TRITON_INTERPRET": "1", "CUDA_VISIBLE_DEVICES": ""},
         capture_output=True,

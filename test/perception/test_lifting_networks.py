@@ -123,7 +123,7 @@ def test_what_is_in_a_file_follows_from_its_content(fusion_model, shared, tmp_pa
     network = load_lifting_network(ours)
     assert isinstance(network, FusionMambaPose)
     assert network.window == 9
-    assert network.description.startswith("MambaPose width 16 on cpu, scan ")
+    assert network.description.startswith("MambaPose width 16, depth ")
     observations = windows(np.random.default_rng(3))
     expected = FusionMambaPose(fusion_model)(observations, CAMERAS, 0).joints
     np.testing.assert_allclose(network(observations, CAMERAS, 0).joints, expected, atol=1e-6)
@@ -134,9 +134,9 @@ def test_what_is_in_a_file_follows_from_its_content(fusion_model, shared, tmp_pa
 @pytest.mark.parametrize("backend", ["reference", "torch"])
 def test_the_scan_is_called_what_users_call_it(fusion_model, backend):
     ours = MambaPose(replace(fusion_model.config, scan_backend=backend))
-    assert FusionMambaPose(ours).description == f"MambaPose width 16 on cpu, scan {backend}"
+    assert FusionMambaPose(ours).description == f"MambaPose width 16, depth {ours.config.depth} on cpu, scan {backend}"
     published = PoseMamba(PoseMambaConfig(width=16, depth=1, window=9, scan_backend=backend))
-    assert OfficialPoseMamba(published).description == f"PoseMamba width 16 on cpu, scan {backend}"
+    assert OfficialPoseMamba(published).description == f"PoseMamba width 16, depth 1 on cpu, scan {backend}"
 
 
 def test_other_files_are_refused(fusion_model, tmp_path):

@@ -16,9 +16,9 @@ CAMERA = Camera.from_fov(640, 480)
 FRAMES = 30
 
 
-@pytest.fixture(scope="module")
-def network():
-    return load_lifting_network(locate("mambapose-xs"))
+@pytest.fixture(scope="module", params=["mambapose-xs", "mambapose-s"])
+def network(request):
+    return load_lifting_network(locate(request.param))
 
 
 def motion_of(name: str, seed: int = 0) -> np.ndarray:

@@ -23,7 +23,15 @@ from mambapose_ros.models.mambapose import (
     save_mambapose,
 )
 from mambapose_ros.training import calibration
-from mambapose_ros.training.train import TrainOptions, learning_rate_factor, train, training_loss
+from mambapose_ros.training.train import (
+    TrainOptions,
+    learning_rate_factor,
+    make_optimizers,
+    step_optimizers,
+    train,
+    training_loss,
+    window_lengths,
+)
 
 NEXT_TO_NOTHING = 1e-60
 """A learning rate that is allowed, and below what float32 can change a weight by."""
@@ -83,13 +91,15 @@ def test_training_begins_with_given_weights_and_remembers_their_recipe(tmp_path,
     changed = [name for name in before if not torch.equal(before[name], after[name])]
     assert set(changed) <= {"head.1.bias"}  # by the calibration, which finds its own answer once more
     with safe_open(second, framework="pt") as file:
-        assert json.loads(json.loads(file.metadata()["recipe"])["init"])["seed"] == 3
+        assert json.loads(file.metadata()["recipe"])["init"]["seed"] == 3
     untold = tmp_path / "untold.safetensors"
     save_mambapose(load_mambapose(first), untold)  # by somebody who keeps no recipe
     run = train(options_of(tmp_path / "fourth", shared, init=str(untold)))
     assert json.loads(read_recipe(run))["init"] == ""
-    with pytest.raises(UserError, match="expected a network of size S"):
-        train(options_of(tmp_path / "third", shared, init=str(first), size="S"))
+    deeper = tmp_path / "deeper.safetensors"
+    save_mambapose(MambaPose(MAMBAPOSE_PRESETS["S"]), deeper)
+    with pytest.raises(UserError, match=r"expected a network of size XS.* or of fewer blocks, got .*depth=10"):
+        train(options_of(tmp_path / "third", shared, init=str(deeper)))
 
 
 def test_training_goes_on_with_a_network_of_half_the_width(tmp_path, shared):
@@ -101,6 +111,38 @@ def test_training_goes_on_with_a_network_of_half_the_width(tmp_path, shared):
     evidence = torch.randn(1, 9, 17, NUM_CHANNELS)
     with torch.no_grad():
         torch.testing.assert_close(wide(evidence).positions, narrow(evidence).positions, atol=1e-5, rtol=1e-4)
+
+
+def test_training_goes_on_with_a_network_of_fewer_blocks(tmp_path, shared):
+    """Also when they are of half the width."""
+    preset = MAMBAPOSE_PRESETS["XS"]
+    for width in (preset.width, preset.width // 2):
+        shallow = MambaPose(replace(preset, width=width, depth=1, drop_path=0.3)).eval()
+        save_mambapose(shallow, tmp_path / f"{width}.safetensors")
+        given = {"init": str(tmp_path / f"{width}.safetensors"), "learning_rate": NEXT_TO_NOTHING}
+        trained = load_mambapose(train(options_of(tmp_path / str(width), shared, **given)))
+        assert trained.config == preset  # what drops nothing, too
+        assert torch.equal(trained.trunk.embed.bias[:width], shallow.trunk.embed.bias)
+
+
+@pytest.mark.parametrize("factor", [1.0, 0.3, 0.01])
+def test_a_step_at_a_factor_is_one_of_that_learning_rate(factor):
+    """For both optimizers, also in a second step, which remembers the first."""
+    torch.manual_seed(0)
+    scaled = MambaPose(replace(MAMBAPOSE_PRESETS["XS"], width=32, depth=1))
+    plain = MambaPose(scaled.config)
+    plain.load_state_dict(scaled.state_dict())
+    of_scaled = make_optimizers(scaled, learning_rate=0.01, weight_decay=0.1)
+    of_plain = make_optimizers(plain, learning_rate=0.01 * factor, weight_decay=0.1)
+    for _ in range(2):
+        for one, other in zip(scaled.parameters(), plain.parameters(), strict=True):
+            one.grad = torch.randn_like(one)
+            other.grad = one.grad.clone()
+        step_optimizers(of_scaled, torch.tensor(factor))
+        for optimizer in of_plain:
+            optimizer.step()
+    for one, other in zip(scaled.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=0.0, atol=1e-6)
 
 
 def test_a_stopped_run_goes_on(tmp_path, shared):
@@ -125,11 +167,41 @@ def test_a_run_that_goes_on_knows_what_it_began_with(tmp_path, shared):
     train(options_of(output, shared, init=str(init)))
     weights = train(options_of(output, shared, steps=3), resume=True)
     assert json.loads(read_recipe(weights))["init"] == "of a recipe"
-    state = torch.load(output / "checkpoint.pt", weights_only=True)
-    assert state.pop("begun_with") == "of a recipe"
-    torch.save(state, output / "checkpoint.pt")  # as older ones are
-    recipe = json.loads(read_recipe(train(options_of(output, shared, steps=4), resume=True)))
-    assert (recipe["steps_done"], recipe["init"]) == (4, "")
+
+
+def test_a_run_goes_on_with_the_learning_rate_and_the_device_it_is_given(tmp_path, shared):
+    train(options_of(tmp_path, shared))
+    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    state["optimizers"][1]["param_groups"][0]["capturable"] = True  # as on a GPU
+    torch.save(state, tmp_path / "checkpoint.pt")
+    before = state["model"]
+    train(options_of(tmp_path, shared, steps=3, learning_rate=NEXT_TO_NOTHING), resume=True)
+    after = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["model"]
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_a_checkpoint_of_another_version_is_refused_in_a_line(tmp_path, shared):
+    train(options_of(tmp_path, shared))
+    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    state["ema"] = {f"module.{name}": value for name, value in state["ema"].items()}
+    torch.save(state, tmp_path / "checkpoint.pt")
+    with pytest.raises(UserError, match=r"expected a checkpoint of this version .*: begin anew in another folder"):
+        train(options_of(tmp_path, shared, steps=3), resume=True)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="CUDA graphs need a GPU, and torch finds none")
+def test_a_gpu_trains_by_graphs_as_a_cpu_does_and_goes_on(tmp_path, shared):
+    given = {"frames": (9, 11), "steps": 60, "learning_rate": 3e-3, "device": "cuda"}
+    train(options_of(tmp_path, shared, **given))
+    train(options_of(tmp_path, shared, **{**given, "steps": 80}), resume=True)
+    with open(tmp_path / "curves.csv", encoding="utf-8") as file:
+        errors = [float(row["error_mm"]) for row in csv.DictReader(file)]
+    assert errors[-1] < 0.9 * errors[0]
+
+
+def test_windows_have_nine_lengths():
+    assert window_lengths(9, 81).tolist() == [9, 12, 16, 21, 27, 36, 47, 62, 81]
+    assert set(window_lengths(9, 9)) == {9}
 
 
 def test_two_processes_train_one_network(tmp_path, shared):

@@ -44,7 +44,7 @@ NEEDS_NONE = [
     *({"detector": name} for name in DETECTORS if name not in ("vitpose", "keypoint_rcnn")),
     {"flow": "dis"},
     {"depth": "sensor"},
-    {"weights": "mambapose-xs"},
+    *({"weights": name} for name in ("auto", "mambapose-xs", "mambapose-s")),
 ]
 
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from mambapose_ros.cli.main import main
-from mambapose_ros.weights import MODELS, WeightsError, advice, locate, registry
+from mambapose_ros.weights import MODELS, WeightsError, advice, lifter_for, locate, registry
 from mambapose_ros.weights.sources import Address, Hub, Shipped
 
 CONTENT = bytes(range(256)) * 40
@@ -211,6 +211,20 @@ def test_paths_are_taken_as_they_are(tmp_path):
     for nothing in (str(tmp_path / "nowhere.bin"), ""):
         with pytest.raises(WeightsError, match=r"expected a file, a folder or one of .*`mambapose download NAME`"):
             locate(nothing)
+
+
+def test_a_gpu_has_time_for_the_larger_lifter():
+    assert [lifter_for(device) for device in ("cpu", "cuda")] == ["mambapose-xs", "mambapose-s"]
+    assert lifter_for("cuda", "posemamba-s") == "posemamba-s"
+
+
+def test_what_is_shipped_is_here_and_has_a_model_card():
+    shipped = [name for name, model in MODELS.items() if model.shipped]
+    assert shipped == ["mambapose-xs", "mambapose-s"]
+    for name in shipped:
+        path = locate(name)
+        assert path.stat().st_size <= 6_000_000
+        assert f"# {name}" in path.with_suffix(".md").read_text(encoding="utf-8").splitlines()
 
 
 def test_addresses_and_sizes_are_those_of_torchvision():

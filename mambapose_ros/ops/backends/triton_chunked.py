@@ -9,6 +9,7 @@ TRITON_INTERPRET=1 runs the kernels on the CPU, slowly, for tests.
 """
 
 import os
+from functools import cache
 from importlib.util import find_spec
 from typing import Any
 
@@ -25,6 +26,7 @@ DEVICE_TYPES = ("cpu", "cuda") if _INTERPRETED else ("cuda",)
 DTYPES = (torch.float32,)
 
 
+@cache
 def unavailable() -> str:
     if find_spec("triton") is None:
         return "the package triton is not installed"

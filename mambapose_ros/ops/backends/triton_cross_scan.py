@@ -1,8 +1,8 @@
 """Triton kernels of `cross_scan` for training: no reordered copies, one program per window, direction and channels.
 
 A batch of training windows has enough channels to fill a GPU, so that each is scanned from end to end. The state is
-kept every `_SEGMENT` tokens; the gradient takes a segment at a time, newest first, and runs it again from there with
-all its states in registers.
+kept every `_SEGMENT` tokens (at width 64 and two tokens, 16 KiB per token and scan); the gradient takes a segment at a
+time, newest first, and runs it again from there with all its states in registers.
 
 Tensors are contiguous, and shaped as in `mambapose_ros.ops.cross_scan`; what is summed afterwards has one more
 dimension in front: y and the gradient of u one per direction, that of the projected features one per block of channels,
@@ -21,7 +21,8 @@ _LOG2_E = tl.constexpr(1.4426950408889634)
 # Found on an H200, for 303 windows of 27 frames:
 _BLOCK, _GRADIENT_BLOCK = 32, 16  # channels of a program
 _SEGMENT = 2  # tokens
-_GRADIENT_REGISTERS = 128  # most per thread: what the compiler would take beyond makes nothing faster
+# Registers beyond these make the gradient no faster; ROCm's compiler has no such option.
+_GRADIENT_OPTIONS = {} if torch.version.hip else {"maxnreg": 128}
 
 
 def forward(
@@ -69,7 +70,7 @@ def backward(
                 u, projected, orders, dt_weight, dt_bias, A, D, kept, dy, du, dprojected, *of_windows,
                 length, channels, states, segments, sources, directions,
                 RANK=rank, STATES=triton.next_power_of_2(states), BLOCK=_GRADIENT_BLOCK, SEGMENT=_SEGMENT,
-                num_warps=1, maxnreg=_GRADIENT_REGISTERS,
+                num_warps=1, **_GRADIENT_OPTIONS,
             )  # fmt: skip
     # Direction k reads source k % sources.
     du = du.unflatten(0, (-1, sources)).sum(0)
@@ -150,7 +151,7 @@ def _gradient(
     length, channels, states, segments, sources, directions,
     RANK: tl.constexpr, STATES: tl.constexpr, BLOCK: tl.constexpr, SEGMENT: tl.constexpr,
 ):  # fmt: skip
-    block, direction = tl.program_id(0), tl.program_id(1)
+    block, direction = tl.program_id(0).to(tl.int64), tl.program_id(1)
     window, windows = tl.program_id(2).to(tl.int64), tl.num_programs(2)
     channel, n = block * BLOCK + tl.arange(0, BLOCK), tl.arange(0, STATES)
     has_d, has_n = channel < channels, n < states
@@ -168,10 +169,9 @@ def _gradient(
     row = (direction % sources * windows + window) * length
     size = RANK + 2 * states
     features_per_token = (directions // sources) * size
-    features_of_block = sources * windows * length * features_per_token
     u += row * channels
     projected += row * features_per_token + direction // sources * size
-    dprojected += block * features_of_block + row * features_per_token + direction // sources * size
+    dprojected += (block * sources * windows * length + row) * features_per_token + direction // sources * size
     orders += direction * length
     dy += window * length * channels
     du += (direction * windows + window) * length * channels
