@@ -134,7 +134,7 @@ def test_a_recording_of_the_demo_gives_its_skeletons_once_more(storage, recordin
     write(tmp_path / "in", storage, recorded)
     with BagReader(tmp_path / "in") as bag:
         assert [(one.topic, one.log_time_ns, one.data) for one in bag.messages(TOPICS)] == recorded
-    as_live = ["--window", "27", "--lookahead", "0", "--no-flip-average", "--device", "cpu"]
+    as_live = ["--weights", "auto", "--window", "27", "--lookahead", "0", "--no-flip-average", "--device", "cpu"]
     assert main(["bag", str(tmp_path / "in"), str(tmp_path / "out"), *as_live]) == 0
 
     with BagReader(tmp_path / "out") as bag:
