@@ -3,7 +3,8 @@
 Errors are of the newest frame, in millimetres (per frame, per frame^2), without the pelvis; bones is how much their
 lengths vary over a window, inside the share of errors inside the 90 % interval, and "later N" the MPJPE with a
 lookahead of N frames. A second table has MPJPE and PA-MPJPE per person. As in `mambapose run`, answers are averaged
-over the mirror image; with `--no-flip-average` they are those of pose_node.
+over the mirror image; with `--no-flip-average` they are those of pose_node,
+on a CPU with `--weights mambapose-xs` too.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ def add_pipeline_arguments(parser: argparse.ArgumentParser, detectors: Sequence[
     parser.add_argument(
         "--weights",
         default="mambapose-s",
-        help="name or file of the lifter; mambapose-xs is faster; empty = no 3D (%(default)s)",
+        help="name or file of the lifter; mambapose-xs is faster; auto = as pose_node; empty = no 3D (%(default)s)",
     )
     parser.add_argument("--window", type=positive_count, default=81, help="frames that the lifter sees (%(default)s)")
     parser.add_argument("--lookahead", type=int, help="of these, frames after the one that is lifted (half of them)")

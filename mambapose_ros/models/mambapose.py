@@ -59,8 +59,8 @@ class MambaPoseConfig:
 MAMBAPOSE_PRESETS: Mapping[str, MambaPoseConfig] = MappingProxyType(
     {"XS": MambaPoseConfig(width=64, depth=4, drop_path=0.0), "S": MambaPoseConfig(width=64, depth=10, drop_path=0.0)}
 )
-"""XS for CPUs; S for GPUs, as large as the published PoseMamba-S. Training windows never repeat and people it has not
-seen are lifted as well as those it has, so that nothing is dropped."""
+"""XS for CPUs; S for GPUs, as large as the published PoseMamba-S. No training window comes twice, so that nothing is
+dropped."""
 
 
 class PoseEstimate(NamedTuple):

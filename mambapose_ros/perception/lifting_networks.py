@@ -89,7 +89,8 @@ DETECTOR_GAP = 1.8
 """How much larger errors are than the network expects: detectors err in more ways than the simulated one that it was
 trained with. Of rendered people seen through MediaPipe (``benchmarks/accuracy.py``), nine in ten errors lie within so
 many times the network's own 90 % interval: with ``mambapose-s`` 1.80 (the newest of 27 frames) and 1.90 (the middle of
-81) for seeds 0 to 3, 1.64 and 1.70 for seeds 4 to 7; with ``mambapose-xs`` 1.61 and 1.64, 1.53 and 1.59."""
+81) for seeds 0 to 3, 1.64 and 1.70 for seeds 4 to 7; with ``mambapose-xs`` 1.61 and 1.64, 1.53 and 1.59. The
+largest of the newest frame is taken."""
 
 
 class FusionMambaPose:

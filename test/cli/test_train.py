@@ -13,6 +13,7 @@ from mambapose_ros.training import calibration
 def run(monkeypatch, shared, tmp_path):
     """Makes a small run; returns its exit status."""
     monkeypatch.setattr(calibration, "_STRIDE", 20_000)
+    monkeypatch.setattr(calibration, "_WINDOWS", (9,))
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # steps this small are slower on two
 

@@ -204,6 +204,7 @@ def test_arrays_and_bvh_files_of_a_folder_are_read_together(write, tmp_path, wal
 
 def test_the_commands_take_bvh_files(write, tmp_path, monkeypatch):
     monkeypatch.setattr(calibration, "_STRIDE", 20_000)
+    monkeypatch.setattr(calibration, "_WINDOWS", (9,))
     for subject in ("ann", "bob"):
         write(bvh(frames=20), f"data/{subject}/one.bvh")
     data, out = str(tmp_path / "data"), tmp_path / "out"

@@ -41,6 +41,7 @@ NEXT_TO_NOTHING = 1e-60
 def short_calibration(monkeypatch):
     """On a few windows: how well it works is tested elsewhere."""
     monkeypatch.setattr(calibration, "_STRIDE", 20_000)
+    monkeypatch.setattr(calibration, "_WINDOWS", (9,))
 
 
 @pytest.fixture(autouse=True)
@@ -211,7 +212,7 @@ def test_two_processes_train_one_network(tmp_path, shared):
     program.write_text(f"""
 from mambapose_ros.training import calibration
 from mambapose_ros.training.train import TrainOptions, train
-calibration._STRIDE = 20_000
+calibration._STRIDE, calibration._WINDOWS = 20_000, (9,)
 train({of_two!r})
 """)
     run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(program)]
