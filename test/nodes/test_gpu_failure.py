@@ -283,15 +283,15 @@ class FailingNetwork:
 def lifters(ros, tmp_path, monkeypatch):
     """Makes a configured lifter_node, whose network fails on the GPU."""
     load = lifting_networks.load_lifting_network
-    weights = save_tiny_lifter(tmp_path / "tiny.safetensors")
+    tiny = str(save_tiny_lifter(tmp_path / "tiny.safetensors"))
     made: list[LifterNode] = []
 
     def load_failing(path, flip_average, device: str):
         network = load(path, flip_average, "cpu")
         return network if device == "cpu" else FailingNetwork(network, FAILURES["lost"])
 
-    def make(device: str) -> LifterNode:
-        values = overrides(cameras=["left", "right"], weights=str(weights), window=WINDOW, flow=False, device=device)
+    def make(device: str, weights: str = tiny) -> LifterNode:
+        values = overrides(cameras=["left", "right"], weights=weights, window=WINDOW, flow=False, device=device)
         made.append(LifterNode(namespace=f"/{device}", parameter_overrides=values))
         assert made[-1].trigger_configure() == TransitionCallbackReturn.SUCCESS
         return made[-1]
@@ -327,3 +327,15 @@ def test_the_lifter_goes_on_on_the_cpu_as_if_nothing_had_happened(listener, lift
     assert capfd.readouterr().err.count("the GPU failed, and the CPU takes over") == 1
     assert "on the CPU, since the GPU failed: CUDA error: unspecified launch failure" in node.problems()
     assert node.figures()["running_on"] == "cpu"
+
+
+def test_on_the_cpu_the_lifter_goes_on_with_the_network_for_it(listener, lifters):
+    node = lifters("auto", weights="auto")
+    listener.hear(SkeletonArray, "/auto/left/skeletons")
+    listener.spin_until(node._cameras[0].output._skeletons_output.get_subscription_count, "the node knows who listens")
+    lifter = node._cameras[0].lifter
+    assert lifter.description.startswith("MambaPose width 64, depth 10")
+    for index in range(8):
+        node.process((joined(0, index), joined(1, index)))
+    assert node.figures()["running_on"] == "cpu"
+    assert lifter.description.startswith("MambaPose width 64, depth 4")
