@@ -17,6 +17,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from mambapose_ros.ops.backends.triton_kernels import softplus
+
 _LOG2_E = tl.constexpr(1.4426950408889634)
 # Found on an H200, for 303 windows of 27 frames:
 _BLOCK, _GRADIENT_BLOCK = 32, 16  # channels of a program
@@ -79,14 +81,6 @@ def backward(
 
 
 @triton.jit
-def _softplus(x):
-    # The series keeps small steps exact; beyond 20, softplus(x) is x in float32.
-    e = tl.exp(tl.minimum(x, 20.0))
-    small = e * (1.0 - e * (0.5 - e * (1.0 / 3.0)))
-    return tl.where(x > 20.0, x, tl.where(e < 1e-2, small, tl.log(1.0 + e)))
-
-
-@triton.jit
 def _softplus_slope(step):
     """The slope of softplus where it is `step`: 1 - exp(-step)."""
     small = step * (1.0 - step * (0.5 - step * (1.0 / 6.0)))
@@ -99,7 +93,7 @@ def _step_size(features, weights, bias, mask, RANK: tl.constexpr):
     step = bias
     for r in tl.static_range(RANK):
         step += weights[r] * tl.load(features + r)
-    return tl.where(mask, _softplus(step), 0.0)
+    return tl.where(mask, softplus(step), 0.0)
 
 
 @triton.jit

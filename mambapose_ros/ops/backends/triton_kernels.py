@@ -121,7 +121,7 @@ class _Launch:
 
 
 @triton.jit
-def _softplus(x):
+def softplus(x):
     # The series keeps small steps exact; beyond 20, softplus(x) is x in float32.
     e = tl.exp(tl.minimum(x, 20.0))
     small = e * (1.0 - e * (0.5 - e * (1.0 / 3.0)))
@@ -135,7 +135,7 @@ def _step_size(delta, delta_bias, place, d, mask, SOFTPLUS: tl.constexpr):
     if delta_bias is not None:
         step += tl.load(delta_bias + d, mask=mask, other=0.0)
     if SOFTPLUS:
-        step = _softplus(step)
+        step = softplus(step)
     return tl.where(mask, step, 0.0)
 
 
